@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+#   make                 build                     O=DIR   build folder (build)
+#   sudo make demo       install what is missing, build, show it on a lab
+#   sudo make test       install what is missing, run every test
+#   make lint            format, static analysis   V=1     show commands
+#   make install         DESTDIR= PREFIX=          SAN=1   ASan and UBSan
+#   make test ONLY=word  only the tests whose name has the word
+
+O       ?= build
+PREFIX  ?= /usr/local
+CC      ?= gcc
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+VERSION := 0.1.0
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+
+PACKAGES := libbpf libsystemd yaml-0.1 jansson libmicrohttpd libcurl libmnl
+WARN     := -Wall -Wextra -Werror
+CFLAGS   ?= -O2 -g
+CFLAGS_ALL = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer) \
+	-D_GNU_SOURCE -DHEADGATE_VERSION='"$(VERSION)"' -Ibpf -Iuser -I$(O)
+LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined)
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g $(WARN) -Ivmlinux -Ibpf
+comma    := ,
+
+PACKAGE_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lelf -lz
+
+# What has no main(): pure modules, and those that talk to the kernel. The tool and the tests link what they use of it.
+LIBRARY := $(filter-out user/main.c,$(wildcard user/*.c))
+TOOL    := $(wildcard tools/*.c)
+UNIT    := $(wildcard tests/unit/test_*.c)
+BPFTEST := $(wildcard tests/bpf/test_*.c)
+SKELETONS := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
+
+all: $(O)/headgated $(O)/headgate
+
+$(O)/headgated: $(O)/user/main.o $(O)/libheadgate.a
+$(O)/headgate: $(TOOL:%.c=$(O)/%.o) $(O)/libheadgate.a
+$(O)/headgated $(O)/headgate:
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(O)/libheadgate.a: $(LIBRARY:%.c=$(O)/%.o)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/%.o: %.c | $(SKELETONS)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(PACKAGE_CFLAGS) -c -o $@ $<
+
+$(O)/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/%.skel.h: $(O)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
+
+# --- tests -----------------------------------------------------------------------------------------------------------
+# One program a test_*.c; the other files of tests/bpf are linked into each of that folder's.
+BPFTEST_HELP := $(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c))
+TESTS := $(patsubst %.c,$(O)/%,$(UNIT) $(BPFTEST) $(wildcard tests/unit/table_dump.c))
+
+$(filter $(O)/tests/bpf/%,$(TESTS)): $(BPFTEST_HELP:%.c=$(O)/%.o)
+$(TESTS): $(O)/%: $(O)/%.o $(O)/libheadgate.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libheadgate.a $(LIBS) -lcmocka -lm
+
+tests: all $(TESTS)
+
+# Each installs what is missing first, and so builds in a make of its own: pkg-config may only just have come.
+test:
+	@scripts/install-deps.sh test
+	@$(MAKE) --no-print-directory -j2 tests
+	@tests/run.sh $(O) $(ONLY)
+
+demo:
+	@scripts/install-deps.sh demo
+	@$(MAKE) --no-print-directory -j2 all
+	@tests/lab/demo.sh $(O)
+
+lint:
+	clang-format --dry-run -Werror $(filter-out vmlinux/%,$(shell git ls-files '*.c' '*.h'))
+	shellcheck -x $(shell git ls-files '*.sh') .ci/run
+
+# --- installing ------------------------------------------------------------------------------------------------------
+bindir = $(DESTDIR)$(PREFIX)/bin
+sbindir = $(DESTDIR)$(PREFIX)/sbin
+share = $(DESTDIR)$(PREFIX)/share
+unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+install: all
+	install -D -m 755 $(O)/headgated $(sbindir)/headgated
+	install -D -m 755 $(O)/headgate $(bindir)/headgate
+	install -D -m 644 docs/headgate.1 $(share)/man/man1/headgate.1
+	install -D -m 644 docs/headgated.8 $(share)/man/man8/headgated.8
+	install -D -m 644 packaging/headgate.bash-completion $(share)/bash-completion/completions/headgate
+	install -d $(unitdir)
+	sed 's|@sbindir@|$(PREFIX)/sbin|' packaging/headgate.service > $(unitdir)/headgate.service
+
+uninstall:
+	rm -f $(sbindir)/headgated $(bindir)/headgate $(share)/man/man1/headgate.1 $(share)/man/man8/headgated.8 \
+		$(share)/bash-completion/completions/headgate $(unitdir)/headgate.service
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)
+.SECONDARY:
+.DELETE_ON_ERROR:
+.PHONY: all tests test demo lint install uninstall clean
+clean:
+	rm -rf $(O)

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_ABI_H
+#define HEADGATE_ABI_H
+
+/*
+ * What the programs and headgated say to each other: keys and values of every pinned map.
+ *
+ * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
+ * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
+ */
+#define HEADGATE_ABI 1
+
+#define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
+#define VARIANTS_MAX 16U     /* of one service */
+#define SOURCES_MAX 16U      /* source addresses of one NAT service */
+#define SOURCE_IDS_MAX 1024U /* source addresses of all services together */
+
+/* An IPv4 or IPv6 address in network byte order; IPv4 is mapped, ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
+struct address {
+	__u32 word[4];
+};
+
+/* A slot's entry: the backend's id, and whether flows of this slot are remembered. */
+typedef __u32 slot_entry;
+#define SLOT_BACKEND 0x00ffffffU
+#define SLOT_TRACKED 0x80000000U
+
+/* One row: a whole table of a service or of a cohort's variant, or the base of one. */
+struct row {
+	slot_entry slot[SLOTS];
+};
+_Static_assert(sizeof(struct row) == 262144, "a row is 256 KiB");
+
+/* Which rows a table is made of. @entries changes by one store, and that is what a switch is. */
+struct table {
+	__u32 entries; /* row of the entries in force */
+	__u32 base;    /* row of where tracked slots last settled; unread while nothing is tracked */
+};
+_Static_assert(sizeof(struct table) == 8, "ABI");
+
+#define ROW_NONE 0U /* row 0 is never handed out */
+
+struct service_key {
+	struct address address;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 zero;
+};
+_Static_assert(sizeof(struct service_key) == 20, "ABI");
+
+enum forward_mode {
+	FORWARD_NAT,  /* destination and source rewritten; every flow has state */
+	FORWARD_DNAT, /* destination rewritten; replies by the static reverse map */
+};
+
+enum service_flags {
+	SERVICE_CLIENT_AFFINITY = 1 << 0, /* the slot is of the client's address alone */
+	SERVICE_COHORTS = 1 << 1,         /* some client may be in a cohort */
+	SERVICE_UDP_MISS_BASE = 1 << 2,   /* an unknown UDP flow of a tracked slot goes to base, not to the entry */
+};
+
+/* One service, by id; id 0 is never used. */
+struct service {
+	struct table main;
+	struct service_key vip;
+	__u32 flags;       /* enum service_flags */
+	__u32 seed;        /* of the slot hash; made from the service's name */
+	__u8 mode;         /* enum forward_mode */
+	__u8 source_count; /* 0: each backend's own source is used */
+	__be16 zero;
+	__u16 port_min; /* of rewritten sources, host byte order, both inclusive */
+	__u16 port_max;
+	__u16 source[SOURCES_MAX]; /* ids of the addresses to rewrite to */
+	__u32 zero2;
+	struct table variant[VARIANTS_MAX]; /* tables of variants that a cohort points at */
+};
+_Static_assert(sizeof(struct service) == 208, "ABI");
+
+struct cohort_key {
+	__u32 prefix_bits; /* 32 for the service, plus the bits of the (mapped) source prefix */
+	__u32 service;
+	struct address source;
+};
+_Static_assert(sizeof(struct cohort_key) == 24, "ABI");
+
+/*
+ * Where members of a source prefix go: like a slot, @fresh is for new connections and @older for those older than the
+ * change, which matters while @tracked. Each is an index in struct service's variant[], or COHORT_SERVICE for the
+ * service's own table (a rule on its way in is older there; one on its way out is fresh there).
+ */
+#define COHORT_SERVICE VARIANTS_MAX
+struct cohort {
+	__u32 fresh;
+	__u32 older;
+	__u32 tracked; /* 0: @fresh alone counts */
+	__u32 zero;
+};
+_Static_assert(sizeof(struct cohort) == 16, "ABI");
+
+/* How a frame reaches a neighbour. All zero: not known (yet). */
+struct next_hop {
+	__u8 destination_mac[6];
+	__u8 source_mac[6];
+	__u32 ifindex; /* of the interface that leads there */
+};
+_Static_assert(sizeof(struct next_hop) == 16, "ABI");
+
+/* One backend, by id; id 0 is never used. One cache line. */
+struct backend {
+	struct address address;
+	__be16 port;
+	__u8 variant;    /* index in its service */
+	__u8 hop_active; /* which of @hop is in force: the other is written, then this flips */
+	__u32 service;
+	__u32 endpoint; /* lowest id of a backend with the same address, port and protocol: owner of its source ports */
+	__u16 source;   /* id of this host's own address towards it, for NAT without configured sources; 0: none */
+	__u16 zero;
+	struct next_hop hop[2];
+};
+_Static_assert(sizeof(struct backend) == 64, "ABI");
+
+/* Who an id is, for the daemon that adopts it; no program reads this. port 0: the remembered counts of removed
+ * backends. */
+#define NAME_SIZE 64
+struct backend_identity {
+	char service[NAME_SIZE];
+	char variant[NAME_SIZE];
+	struct address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 used;
+	__u32 zero;
+};
+_Static_assert(sizeof(struct backend_identity) == 152, "ABI");
+
+/* Who answers: the source of a packet from a backend. Key is struct service_key with the backend's address and port. */
+struct reply_origin {
+	__u32 backend; /* the endpoint's id */
+	__u32 mode;    /* enum forward_mode */
+};
+
+struct flow_key {
+	struct address client;
+	__be16 port;
+	__u16 service;
+};
+_Static_assert(sizeof(struct flow_key) == 20, "ABI");
+
+enum flow_flags {
+	FLOW_CLIENT_FIN = 1 << 0,
+	FLOW_SERVER_FIN = 1 << 1,
+	FLOW_RESET = 1 << 2,   /* by either side */
+	FLOW_REPLIED = 1 << 3, /* the backend has answered (TCP: with SYN-ACK) */
+};
+
+/* Time in flows is in ticks of 2^30 ns of CLOCK_MONOTONIC, about a second. */
+#define TICK_SHIFT 30
+
+/* A connection's forward direction. */
+struct flow {
+	__u32 backend;
+	__u32 seen;   /* tick of the last packet from the client */
+	__u32 opened; /* tick of the first */
+	__u16 source; /* NAT: id of the rewritten source address; 0 in other modes */
+	__be16 source_port;
+	__u32 flags; /* enum flow_flags; set by atomic or, as both directions do */
+};
+_Static_assert(sizeof(struct flow) == 20, "ABI");
+
+/* A source port in use towards one endpoint: NAT's reverse direction, and the lock that keeps ports unique. */
+struct source_port_key {
+	__u32 endpoint;
+	__u32 source_fold; /* address_fold() of the source address; the value names the address itself */
+	__be16 port;
+	__be16 zero;
+};
+_Static_assert(sizeof(struct source_port_key) == 12, "ABI");
+
+struct source_port {
+	struct flow_key flow;
+	__u32 backend;
+	__u32 seen;            /* tick of the last packet from the backend (or of the allocation) */
+	__u32 server_sequence; /* of the SYN-ACK, host byte order; valid with FLOW_REPLIED */
+	__u32 flags;           /* enum flow_flags; set by atomic or */
+	__u16 source;          /* id of the source address */
+	__u16 zero;
+};
+_Static_assert(sizeof(struct source_port) == 40, "ABI");
+
+struct next_hop_key {
+	__u32 prefix_bits; /* of the (mapped) address */
+	struct address address;
+};
+_Static_assert(sizeof(struct next_hop_key) == 20, "ABI");
+
+enum next_hop_kind {
+	NEXT_HOP_UNRESOLVED, /* on a link of ours, its MAC not known: asked for in the wanted map */
+	NEXT_HOP_REACHABLE,
+	NEXT_HOP_LOCAL, /* an address of this host */
+};
+
+struct next_hop_entry {
+	struct next_hop hop;
+	__u32 kind; /* enum next_hop_kind */
+};
+_Static_assert(sizeof(struct next_hop_entry) == 20, "ABI");
+
+/* A neighbour that a reply could not reach: the daemon has the kernel look for it. The value is the tick of the drop.
+ */
+struct wanted_neighbour {
+	struct address address;
+	__u32 ifindex;
+};
+_Static_assert(sizeof(struct wanted_neighbour) == 20, "ABI");
+
+/* Why a packet for a service was not forwarded. The order is ABI; names are in user/names.c. */
+enum drop_reason {
+	DROP_MALFORMED,       /* lengths in its headers contradict each other or the frame */
+	DROP_TTL,             /* TTL or hop limit used up */
+	DROP_NO_BACKEND,      /* its slot names no backend */
+	DROP_NO_NEXT_HOP,     /* the neighbour's MAC is not known */
+	DROP_NO_FLOW,         /* NAT: in mid-connection, and no such connection is known */
+	DROP_NO_SOURCE,       /* NAT: no source address is known to rewrite to */
+	DROP_PORTS_EXHAUSTED, /* NAT: no free source port towards the backend */
+	DROP_FLOW_TABLE_FULL, /* NAT: no room for one more flow */
+	DROP_REASONS
+};
+
+/* Per CPU, by service id. */
+struct service_counters {
+	__u64 flow_lookups;   /* stateless modes: packets that read flow state, as their slot is tracked */
+	__u64 flow_misses;    /* of those: connections older than the change, sent to base */
+	__u64 flow_overflows; /* new connections sent to base since the flow table was full */
+	__u64 drops[DROP_REASONS];
+	__u64 zero;
+};
+_Static_assert(sizeof(struct service_counters) == 96, "ABI");
+
+/* Per CPU, by backend id. Bytes are of the IP packet as it came, headers included, link layer excluded. */
+struct backend_counters {
+	__u64 client_packets; /* from clients to the backend */
+	__u64 client_bytes;
+	__u64 server_packets; /* from the backend to clients */
+	__u64 server_bytes;
+	__u64 opened; /* connections: SYNs of new flows (NAT, tracked slots), SYNs (settled slots); UDP: new flows where
+			 there is state */
+	__u64 zero[3];
+};
+_Static_assert(sizeof(struct backend_counters) == 64, "ABI");
+
+#endif

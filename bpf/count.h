@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_COUNT_H
+#define HEADGATE_COUNT_H
+
+/* Counting: per CPU, so plain additions. */
+#include "maps.h"
+#include "parse.h"
+#include "verdict.h"
+
+static __always_inline struct service_counters *counters_of_service(__u32 service)
+{
+	return bpf_map_lookup_elem(&service_counters, &service);
+}
+
+/* Every packet that is dropped ends here, under a name. */
+static __always_inline enum verdict drop(__u32 service, enum drop_reason reason)
+{
+	struct service_counters *c = counters_of_service(service);
+
+	if (c)
+		c->drops[reason]++;
+	return VERDICT_DROP;
+}
+
+static __always_inline void count_request(const struct packet *p, __u32 backend, bool opened)
+{
+	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &backend);
+
+	if (!c)
+		return;
+	c->client_packets++;
+	c->client_bytes += p->bytes;
+	if (opened)
+		c->opened++;
+}
+
+static __always_inline void count_reply(const struct packet *p, __u32 backend)
+{
+	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &backend);
+
+	if (!c)
+		return;
+	c->server_packets++;
+	c->server_bytes += p->bytes;
+}
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_FLOW_H
+#define HEADGATE_FLOW_H
+
+/*
+ * The flow tables: half-open and established. A completed handshake promotes, so that a flood of SYNs evicts nothing
+ * but other half-open flows.
+ */
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline __u32 tick_now(void)
+{
+	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
+}
+
+static __always_inline void flow_key_of_request(const struct packet *p, __u32 service, struct flow_key *ret)
+{
+	ret->client = p->source;
+	ret->port = p->source_port;
+	ret->service = service;
+}
+
+static __always_inline struct flow *flow_find(const struct flow_key *key, bool *ret_half_open)
+{
+	struct flow *f = bpf_map_lookup_elem(&established, key);
+
+	*ret_half_open = false;
+	if (f)
+		return f;
+	*ret_half_open = true;
+	return bpf_map_lookup_elem(&half_open, key);
+}
+
+/* Nothing more is to come, so that a SYN with the same ports is a new connection. */
+static __always_inline bool flow_is_over(__u32 flags)
+{
+	return flags & FLOW_RESET ||
+	       (flags & (FLOW_CLIENT_FIN | FLOW_SERVER_FIN)) == (FLOW_CLIENT_FIN | FLOW_SERVER_FIN);
+}
+
+/* What a segment's flags say of its flow's end. */
+static __always_inline __u32 flow_flags_of(const struct packet *p, __u32 fin)
+{
+	__u32 flags = 0;
+
+	if (p->tcp_flags & TCP_FIN)
+		flags |= fin;
+	if (p->tcp_flags & TCP_RST)
+		flags |= FLOW_RESET;
+	return flags;
+}
+
+/* The stamp is stored once a tick, so that a busy flow's line is not written for every packet. */
+static __always_inline void flow_touch(struct flow *f, const struct packet *p)
+{
+	__u32 flags = flow_flags_of(p, FLOW_CLIENT_FIN);
+	__u32 now = tick_now();
+
+	if (f->seen != now)
+		f->seen = now;
+	if (flags & ~f->flags)
+		__sync_fetch_and_or(&f->flags, flags);
+}
+
+/* From half-open to established. When that is full the flow stays where it is, and goes on while nobody evicts it. */
+static __always_inline void flow_promote(const struct flow_key *key, const struct flow *f)
+{
+	struct flow copy = *f;
+
+	if (bpf_map_update_elem(&established, key, &copy, BPF_ANY) == 0)
+		bpf_map_delete_elem(&half_open, key);
+}
+
+static __always_inline void flow_forget(const struct flow_key *key)
+{
+	bpf_map_delete_elem(&established, key);
+	bpf_map_delete_elem(&half_open, key);
+}
+
+#endif

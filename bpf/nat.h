@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_NAT_H
+#define HEADGATE_NAT_H
+
+/*
+ * Source rewriting. Each flow has a source port of its own towards its endpoint; inserting it in source_ports, which
+ * fails where it exists, is what makes a port belong to one flow.
+ */
+#include "count.h"
+#include "flow.h"
+#include "forward.h"
+#include "slot.h"
+
+#define PORT_TRIES 32
+
+/* What a packet of a NAT flow is rewritten to. */
+struct nat_flow {
+	__u32 backend;
+	__u16 source;
+	__be16 source_port;
+};
+
+static __always_inline int source_port_key_of(__u32 endpoint, __u32 source, __be16 port, struct source_port_key *ret)
+{
+	struct address *address = bpf_map_lookup_elem(&sources, &source);
+
+	if (!address)
+		return -1;
+	ret->endpoint = endpoint;
+	ret->source_fold = address_fold(address);
+	ret->port = port;
+	ret->zero = 0;
+	return 0;
+}
+
+/* The source id of a try: one of the configured ones, or the backend's own. */
+static __always_inline __u32 nat_source(const struct service *s, const struct backend *b, __u32 index)
+{
+	return s->source_count ? s->source[index & (SOURCES_MAX - 1)] : b->source;
+}
+
+/**
+ * nat_allocate - a free source port towards a backend's endpoint
+ * @flow: whose it will be
+ * @ret: source and source_port are set
+ *
+ * Ports are tried from a random one on (RFC 6056, 3.3.1), each with every source in turn, a bounded number in all.
+ * Return: 0 or -(1 + enum drop_reason).
+ */
+static __always_inline int nat_allocate(const struct service *s, const struct backend *b, __u32 backend,
+					const struct flow_key *flow, struct flow *ret)
+{
+	struct source_port value = {.flow = *flow, .backend = backend, .seen = ret->seen};
+	__u32 random = bpf_get_prandom_u32();
+	__u32 span = (__u32)s->port_max - s->port_min + 1;
+	__u32 sources_in_turn = s->source_count ? s->source_count : 1;
+	struct source_port_key key;
+	long error;
+
+	for (__u32 i = 0; i < PORT_TRIES; i++) {
+		__u32 source = nat_source(s, b, (random + i) % sources_in_turn);
+		__be16 port = bpf_htons(s->port_min + (random / SOURCES_MAX + i / sources_in_turn) % span);
+
+		if (!source || source_port_key_of(b->endpoint, source, port, &key) < 0)
+			return -(1 + DROP_NO_SOURCE);
+		value.source = source;
+		error = bpf_map_update_elem(&source_ports, &key, &value, BPF_NOEXIST);
+		if (error == 0) {
+			ret->source = source;
+			ret->source_port = port;
+			return 0;
+		}
+		if (error != -EEXIST)
+			return -(1 + DROP_FLOW_TABLE_FULL);
+	}
+	return -(1 + DROP_PORTS_EXHAUSTED);
+}
+
+/* The port entry of a flow, if it is still this flow's. */
+static __always_inline struct source_port *nat_port_of(const struct flow_key *key, const struct flow *f)
+{
+	struct backend *b = bpf_map_lookup_elem(&backends, &f->backend);
+	struct source_port_key port_key;
+	struct source_port *port;
+
+	if (!b || source_port_key_of(b->endpoint, f->source, f->source_port, &port_key) < 0)
+		return NULL;
+	port = bpf_map_lookup_elem(&source_ports, &port_key);
+	if (!port || port->flow.port != key->port || port->flow.service != key->service ||
+	    port->flow.client.word[3] != key->client.word[3] || port->flow.client.word[2] != key->client.word[2] ||
+	    port->flow.client.word[1] != key->client.word[1] || port->flow.client.word[0] != key->client.word[0])
+		return NULL;
+	return port;
+}
+
+/*
+ * The client has proved that it saw the answer: an ACK near the SYN-ACK's sequence number (within 1 MiB, as with TCP
+ * Fast Open it may cover data), so that blind segments fill no table. For UDP the answer itself is all there is.
+ */
+static __always_inline bool nat_handshake_done(const struct packet *p, const struct source_port *port)
+{
+	struct tcphdr *tcp = p->l4;
+
+	if (!(port->flags & FLOW_REPLIED))
+		return false;
+	if (p->protocol == IPPROTO_UDP)
+		return true;
+	if (!(p->tcp_flags & TCP_ACK) || (void *)(tcp + 1) > p->end)
+		return false;
+	return bpf_ntohl(tcp->ack_seq) - port->server_sequence - 1 < (1U << 20);
+}
+
+/* A first packet: choose, allocate, write down. 0 or -(1 + enum drop_reason). */
+static __always_inline int nat_open(const struct service *s, const struct choice *c, const struct flow_key *key,
+				    struct nat_flow *ret)
+{
+	struct flow fresh = {.backend = c->entry, .seen = tick_now(), .opened = tick_now()};
+	struct backend *b = bpf_map_lookup_elem(&backends, &c->entry);
+	struct source_port_key port_key;
+	int error;
+
+	if (!b || !c->entry)
+		return -(1 + DROP_NO_BACKEND);
+	if (!backend_hop(b))
+		return -(1 + DROP_NO_NEXT_HOP);
+	error = nat_allocate(s, b, c->entry, key, &fresh);
+	if (error)
+		return error;
+	if (bpf_map_update_elem(&half_open, key, &fresh, BPF_NOEXIST)) {
+		/* Another CPU was first with this flow (or there is no memory): the client will say it again. */
+		if (source_port_key_of(b->endpoint, fresh.source, fresh.source_port, &port_key) == 0)
+			bpf_map_delete_elem(&source_ports, &port_key);
+		return -(1 + DROP_FLOW_TABLE_FULL);
+	}
+	ret->backend = c->entry;
+	ret->source = fresh.source;
+	ret->source_port = fresh.source_port;
+	return 0;
+}
+
+/*
+ * Rare packets of a known flow: those before it is established, and those that end it. The reverse direction is told
+ * of an end; a port that is no longer this flow's (its entry was swept) makes the flow unknown.
+ */
+static __always_inline int nat_transition(const struct packet *p, const struct flow_key *key, struct flow *f,
+					  bool half_open_hit)
+{
+	struct source_port *port = nat_port_of(key, f);
+	__u32 ends = flow_flags_of(p, FLOW_CLIENT_FIN);
+
+	if (!port) {
+		flow_forget(key);
+		return -(1 + DROP_NO_FLOW);
+	}
+	if (ends & ~port->flags)
+		__sync_fetch_and_or(&port->flags, ends);
+	if (half_open_hit && nat_handshake_done(p, port))
+		flow_promote(key, f);
+	return 0;
+}
+
+/**
+ * nat_request - the flow of a client's packet
+ * @c: where its slot points; only a new flow goes there
+ * @ret_opened: true when the packet opens the flow
+ * Return: 0 or -(1 + enum drop_reason).
+ */
+static __always_inline int nat_request(const struct packet *p, const struct service *s, __u32 service,
+				       const struct choice *c, struct nat_flow *ret, bool *ret_opened)
+{
+	bool half_open_hit;
+	struct flow_key key;
+	struct flow *f;
+
+	flow_key_of_request(p, service, &key);
+	f = flow_find(&key, &half_open_hit);
+	if (f && p->tcp_flags & TCP_SYN && packet_opens(p) && flow_is_over(f->flags)) {
+		flow_forget(&key);
+		f = NULL;
+	}
+	*ret_opened = !f;
+	if (!f)
+		return packet_opens(p) ? nat_open(s, c, &key, ret) : -(1 + DROP_NO_FLOW);
+	ret->backend = f->backend;
+	ret->source = f->source;
+	ret->source_port = f->source_port;
+	flow_touch(f, p);
+	if (half_open_hit || p->tcp_flags & (TCP_FIN | TCP_RST) || f->flags)
+		return nat_transition(p, &key, f, half_open_hit);
+	return 0;
+}
+
+/* What a backend's packet says of its flow: a first answer, or the end. Both directions remember the end. */
+static __always_inline void nat_reply_seen(const struct packet *p, struct source_port *port)
+{
+	__u32 flags = flow_flags_of(p, FLOW_SERVER_FIN);
+	struct tcphdr *tcp = p->l4;
+	__u32 now = tick_now();
+	bool half_open_hit;
+	struct flow *f;
+
+	if (port->seen != now)
+		port->seen = now;
+	if (p->protocol == IPPROTO_UDP) {
+		flags |= FLOW_REPLIED;
+	} else if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && (void *)(tcp + 1) <= p->end) {
+		port->server_sequence = bpf_ntohl(tcp->seq);
+		flags |= FLOW_REPLIED;
+	}
+	if (!(flags & ~port->flags))
+		return;
+	__sync_fetch_and_or(&port->flags, flags);
+	if (!(flags & (FLOW_SERVER_FIN | FLOW_RESET)))
+		return;
+	/* The client may have opened another connection from the same port since, which has another source port. */
+	f = flow_find(&port->flow, &half_open_hit);
+	if (f && f->source_port == p->destination_port && f->source == port->source)
+		__sync_fetch_and_or(&f->flags, flags & (FLOW_SERVER_FIN | FLOW_RESET));
+}
+
+/**
+ * nat_reply - the flow that a packet from a backend belongs to
+ * @endpoint: the backend's
+ * Return: its port entry, or NULL: the packet is no flow's of ours, and passes.
+ */
+static __always_inline struct source_port *nat_reply(const struct packet *p, __u32 endpoint)
+{
+	struct source_port_key key = {
+		.endpoint = endpoint,
+		.source_fold = address_fold(&p->destination),
+		.port = p->destination_port,
+	};
+	struct source_port *port = bpf_map_lookup_elem(&source_ports, &key);
+	struct address *source;
+	__u32 id;
+
+	if (!port)
+		return NULL;
+	id = port->source;
+	source = bpf_map_lookup_elem(&sources, &id);
+	if (!source || source->word[0] != p->destination.word[0] || source->word[1] != p->destination.word[1] ||
+	    source->word[2] != p->destination.word[2] || source->word[3] != p->destination.word[3])
+		return NULL;
+	return port;
+}
+
+#endif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The XDP hook. */
+#include "split.h"
+
+/* Back out of the interface it came in by, or out of another one. */
+static __always_inline int send(struct xdp_md *ctx, const struct departure *to)
+{
+	if (to->ifindex == ctx->ingress_ifindex)
+		return XDP_TX;
+	if (bpf_redirect_map(&devices, to->ifindex, XDP_DROP) == XDP_REDIRECT)
+		return XDP_REDIRECT;
+	drop(to->service, DROP_NO_NEXT_HOP);
+	return XDP_DROP;
+}
+
+SEC("xdp")
+int headgate_xdp(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct departure to = {};
+
+	switch (split(data, end, &to)) {
+	case VERDICT_SEND:
+		return send(ctx, &to);
+	case VERDICT_DROP:
+		return XDP_DROP;
+	default:
+		return XDP_PASS;
+	}
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* headgate: the operator's command. Reads the command line and calls one subcommand. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "pins.h"
+
+static const struct command *const commands[] = {
+	&command_status, &command_services, &command_weights, &command_switch, &command_cohort, &command_explain,
+	&command_flows,  &command_check,    &command_reload,  &command_detach, &command_doctor, &command_version,
+};
+
+static const struct {
+	const char *text; /* as in --help */
+	unsigned int option;
+} option_help[] = {
+	{"  --service NAME  only this service\n", OPTION_SERVICE},
+	{"  --source ADDR   the client's address\n", OPTION_SOURCE},
+	{"  --limit N       show at most N\n", OPTION_LIMIT},
+	{"  --pins DIR      folder of the pinned data path (" PINS_DEFAULT ")\n", OPTION_PINS},
+	{"  --config FILE   configuration (" DEFAULT_CONFIG ")\n", OPTION_CONFIG},
+};
+
+static const char common_help[] =
+	"  --socket PATH   control socket of headgated (" DEFAULT_SOCKET ", or $HEADGATE_SOCKET)\n"
+	"  -o FORMAT       table (default) or json\n"
+	"  --help          this text\n";
+
+static void print_help(void)
+{
+	puts("Usage: headgate [--socket PATH] [-o table|json] [--help] COMMAND ...\n\n"
+	     "Splits the traffic of services between their variants, together with headgated.\n\nCommands:");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
+	printf("\nOptions, before or after the command:\n%s\n", common_help);
+	puts("Exits with 0 when done, 1 when refused or failed (the reason is on stderr), 2 when called wrongly.\n"
+	     "`headgate COMMAND --help` says more about one command.\n\nExample:\n  headgate status");
+}
+
+static void print_command_help(const struct command *command)
+{
+	printf("Usage: headgate %s%s%s\n\n%s\n\nOptions:\n", command->name, *command->synopsis ? " " : "",
+	       command->synopsis, command->help);
+	for (size_t i = 0; i < ARRAY_SIZE(option_help); i++)
+		if (command->options & option_help[i].option)
+			fputs(option_help[i].text, stdout);
+	fputs(common_help, stdout);
+}
+
+/* How many letters must change, be put in or be taken out to make one word of the other (Levenshtein, 1965). */
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t row[32], length = strlen(b);
+
+	if (length >= ARRAY_SIZE(row))
+		return SIZE_MAX;
+	for (size_t j = 0; j <= length; j++)
+		row[j] = j;
+	for (size_t i = 0; a[i]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i + 1;
+		for (size_t j = 0; j < length; j++) {
+			size_t replaced = diagonal + (a[i] != b[j]);
+
+			diagonal = row[j + 1];
+			row[j + 1] = 1 + (row[j] < row[j + 1] ? row[j] : row[j + 1]);
+			if (replaced < row[j + 1])
+				row[j + 1] = replaced;
+		}
+	}
+	return row[length];
+}
+
+static enum exit_code complain_command(const struct invocation *call, const char *name)
+{
+	const char *nearest = NULL;
+	size_t least = 3; /* with more than two slips, a word this short is another word */
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		size_t distance = edit_distance(name, commands[i]->name);
+
+		if (distance < least) {
+			least = distance;
+			nearest = commands[i]->name;
+		}
+	}
+	if (nearest)
+		return complain_usage(call, "there is no command \"%s\"; did you mean `headgate %s`?", name, nearest);
+	return complain_usage(call, "there is no command \"%s\"", name);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+/* What the command line says before it is known which command takes what. */
+struct parsed {
+	unsigned int options; /* enum command_options that were given */
+	bool help;
+};
+
+static enum exit_code parse_limit(struct invocation *call, const char *text)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || errno || !value)
+		return complain_usage(call, "--limit takes a whole number from 1 on, not \"%s\"", text);
+	call->limit = text;
+	return EXIT_DONE;
+}
+
+static enum exit_code parse_format(struct invocation *call, const char *text)
+{
+	if (strcmp(text, "json") && strcmp(text, "table"))
+		return complain_usage(call, "-o takes table or json, not \"%s\"", text);
+	call->json = !strcmp(text, "json");
+	return EXIT_DONE;
+}
+
+static enum exit_code take_option(struct invocation *call, int option, const char *value, struct parsed *parsed)
+{
+	switch (option) {
+	case 'h':
+		parsed->help = true;
+		return EXIT_DONE;
+	case 'o':
+		return parse_format(call, value);
+	case 's':
+		call->socket = value;
+		return EXIT_DONE;
+	case 'S':
+		call->service = value;
+		parsed->options |= OPTION_SERVICE;
+		return EXIT_DONE;
+	case 'A':
+		call->source = value;
+		parsed->options |= OPTION_SOURCE;
+		return EXIT_DONE;
+	case 'L':
+		parsed->options |= OPTION_LIMIT;
+		return parse_limit(call, value);
+	case 'P':
+		call->pins = value;
+		parsed->options |= OPTION_PINS;
+		return EXIT_DONE;
+	case 'C':
+		call->config = value;
+		parsed->options |= OPTION_CONFIG;
+		return EXIT_DONE;
+	}
+	return EXIT_USAGE;
+}
+
+/* Options in any place; whatever is none is collected in call->arguments, the command's name first. */
+static enum exit_code parse_options(int argc, char **argv, struct invocation *call, struct parsed *parsed)
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"output", required_argument, NULL, 'o'},
+		{"socket", required_argument, NULL, 's'},
+		{"service", required_argument, NULL, 'S'},
+		{"source", required_argument, NULL, 'A'},
+		{"limit", required_argument, NULL, 'L'},
+		{"pins", required_argument, NULL, 'P'},
+		{"config", required_argument, NULL, 'C'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	/* '-': an argument comes as option 1, in its place; ':': getopt itself says nothing. */
+	while ((option = getopt_long(argc, argv, "-:ho:", options, NULL)) != -1) {
+		if (option == ':')
+			return complain_usage(call, "%s needs a value", argv[optind - 1]);
+		if (option == '?')
+			return complain_usage(call, "there is no option %s", argv[optind - 1]);
+		if (option == 1)
+			call->arguments[call->argument_count++] = optarg;
+		else if (take_option(call, option, optarg, parsed) != EXIT_DONE)
+			return EXIT_USAGE;
+	}
+	while (optind < argc)
+		call->arguments[call->argument_count++] = argv[optind++];
+	return EXIT_DONE;
+}
+
+static enum exit_code check_call(const struct invocation *call, unsigned int options)
+{
+	const struct command *command = call->command;
+
+	if (options & ~command->options)
+		return complain_usage(call, "an option was given that `headgate %s` does not take", command->name);
+	if (call->argument_count < command->arguments_min || call->argument_count > command->arguments_max)
+		return complain_usage(call, "usage: headgate %s%s%s", command->name, *command->synopsis ? " " : "",
+				      command->synopsis);
+	return EXIT_DONE;
+}
+
+static enum exit_code run(int argc, char **argv, struct invocation *call)
+{
+	struct parsed parsed = {0};
+
+	if (parse_options(argc, argv, call, &parsed) != EXIT_DONE)
+		return EXIT_USAGE;
+	if (call->argument_count) {
+		const char *name = *call->arguments++;
+
+		call->argument_count--;
+		call->command = find_command(name);
+		if (!call->command)
+			return complain_command(call, name);
+	}
+	if (parsed.help) {
+		if (call->command)
+			print_command_help(call->command);
+		else
+			print_help();
+		return EXIT_DONE;
+	}
+	if (!call->command)
+		return complain_usage(call, "say what to do: headgate COMMAND");
+	if (check_call(call, parsed.options) != EXIT_DONE)
+		return EXIT_USAGE;
+	return call->command->run(call);
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_free_ char **arguments = calloc(argc + 1, sizeof(*arguments));
+	const char *socket = getenv("HEADGATE_SOCKET");
+	struct invocation call = {
+		.arguments = arguments,
+		.socket = socket && *socket ? socket : DEFAULT_SOCKET,
+		.pins = PINS_DEFAULT,
+	};
+	enum exit_code code;
+
+	if (!arguments)
+		return complain_memory();
+	code = run(argc, argv, &call);
+	if (fflush(stdout) || ferror(stdout)) {
+		complain("cannot write the output: %s", strerror(errno));
+		return code == EXIT_DONE ? EXIT_REFUSED : code;
+	}
+	return code;
+}

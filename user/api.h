@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_API_H
+#define HEADGATE_API_H
+
+/* The control API's requests, apart from how they arrive. docs/api.md is the contract. */
+#include <jansson.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "daemon.h"
+
+#define API_BODY_MAX (1U << 20)
+
+struct api_request {
+	const char *method;
+	const char *path;
+	const char *body; /* NULL when there is none */
+	size_t body_bytes;
+	/* A parameter of the query, or NULL. */
+	const char *(*query)(void *context, const char *name);
+	void *context;
+	pid_t peer_pid; /* for the audit log; 0 when unknown */
+	uid_t peer_uid;
+};
+
+/**
+ * api_handle - answer a request
+ * @ret_body: the answer, always an object; NULL only when memory runs out
+ * Return: HTTP status.
+ */
+unsigned int api_handle(struct daemon *d, const struct api_request *request, json_t **ret_body);
+
+#endif

@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Bringing a model into force: ids first, all of them or none; then tables, each by one store; then what left. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "cohorts.h"
+#include "splitter.h"
+#include "table.h"
+
+/* A service of the model, and where it lives. */
+struct placed_service {
+	const struct service_model *model;
+	uint32_t id;
+	bool fresh;                      /* the id is new, or was another's */
+	bool same_tables;                /* as in the model in force, so that nothing need be computed */
+	uint32_t variant[VARIANTS_MAX];  /* index in the kernel, by position in the model */
+	uint32_t *backend[VARIANTS_MAX]; /* ids, by position in the model */
+};
+
+struct placement {
+	struct placed_service *services;
+	size_t count;
+	/* Ids that were free, to be free again if anything is refused. */
+	uint32_t *taken_backends;
+	size_t taken_backend_count;
+};
+
+static void placement_free(struct placement *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->count; i++)
+		for (size_t v = 0; v < VARIANTS_MAX; v++)
+			free(p->services[i].backend[v]);
+	free(p->services);
+	free(p->taken_backends);
+	free(p);
+}
+DEFINE_CLEANUP(struct placement, placement_free)
+
+/* --- ids -----------------------------------------------------------------------------------------------------------
+ */
+
+static uint32_t free_service_id(const struct splitter *sp)
+{
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
+		if (sp->services[id].use == ID_FREE)
+			return id;
+	return 0;
+}
+
+static uint32_t free_backend_id(const struct splitter *sp)
+{
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
+		if (sp->backends[id].use == ID_FREE)
+			return id;
+	return 0;
+}
+
+/* The id of a backend, or (port 0) of its variant's remembered counts. 0: all ids are taken. */
+static uint32_t place_backend(struct splitter *sp, struct placement *p, const struct placed_service *s,
+			      const char *variant, const struct endpoint *endpoint)
+{
+	uint32_t id = splitter_backend_id(sp, s->model, variant, endpoint);
+	struct backend_identity *identity;
+	uint32_t *taken;
+
+	if (id)
+		return id;
+	id = free_backend_id(sp);
+	taken = reallocarray(p->taken_backends, p->taken_backend_count + 1, sizeof(*taken));
+	if (!id || !taken)
+		return 0;
+	p->taken_backends = taken;
+	p->taken_backends[p->taken_backend_count++] = id;
+	identity = &sp->backends[id].identity;
+	memset(identity, 0, sizeof(*identity));
+	snprintf(identity->service, sizeof(identity->service), "%s", s->model->name);
+	snprintf(identity->variant, sizeof(identity->variant), "%s", variant);
+	identity->address = endpoint->address;
+	identity->port = htons(endpoint->port);
+	identity->protocol = s->model->protocol;
+	identity->used = 1;
+	sp->backends[id].use = ID_USED;
+	return id;
+}
+
+/* A variant's index: the one it has, else one that no variant has. VARIANTS_MAX: none left until a draining one is
+ * gone. */
+static uint32_t place_variant(struct service_state *s, const char *name)
+{
+	uint32_t free_index = VARIANTS_MAX;
+
+	for (uint32_t i = 0; i < VARIANTS_MAX; i++) {
+		if (strcmp(s->variant[i], name) == 0)
+			return i;
+		if (free_index == VARIANTS_MAX && !s->variant[i][0])
+			free_index = i;
+	}
+	if (free_index < VARIANTS_MAX)
+		snprintf(s->variant[free_index], NAME_SIZE, "%s", name);
+	return free_index;
+}
+
+static int refuse_ids(struct refusal *why, const char *what, const char *key)
+{
+	return refuse(
+		why, ENOSPC,
+		"no %s left: raise limits.%s in the configuration, then `headgate detach` and start headgated again",
+		what, key);
+}
+
+static int place_variant_backends(struct splitter *sp, struct placement *p, struct placed_service *s, size_t v,
+				  struct refusal *why)
+{
+	const struct variant_model *variant = &s->model->variants[v];
+	const struct endpoint nobody = {};
+
+	s->variant[v] = place_variant(&sp->services[s->id], variant->name);
+	if (s->variant[v] == VARIANTS_MAX)
+		return refuse(why, EBUSY,
+			      "%s has no room for variant %s until the connections of a removed one have drained; see "
+			      "`headgate services %s`",
+			      s->model->name, variant->name, s->model->name);
+	s->backend[v] = calloc(variant->backend_count + 1, sizeof(uint32_t));
+	if (!s->backend[v])
+		return refuse(why, ENOMEM, "out of memory");
+	/* The remembered counts' id is last. */
+	for (size_t b = 0; b <= variant->backend_count; b++) {
+		const struct endpoint *endpoint = b < variant->backend_count ? &variant->backends[b].endpoint : &nobody;
+
+		s->backend[v][b] = place_backend(sp, p, s, variant->name, endpoint);
+		if (!s->backend[v][b])
+			return refuse_ids(why, "ids for backends", "backends");
+	}
+	return 0;
+}
+
+static int place_service(struct splitter *sp, struct placement *p, struct placed_service *s, struct refusal *why)
+{
+	int error = 0;
+
+	s->id = splitter_service_id(sp, s->model);
+	if (!s->id) {
+		s->id = free_service_id(sp);
+		if (!s->id)
+			return refuse_ids(why, "ids for services", "services");
+		s->fresh = true;
+		sp->services[s->id].use = ID_USED;
+	}
+	for (size_t v = 0; v < s->model->variant_count && !error; v++)
+		error = place_variant_backends(sp, p, s, v, why);
+	return error;
+}
+
+/* Nothing of a refused model stays behind. */
+static void unplace(struct splitter *sp, const struct placement *p)
+{
+	for (size_t i = 0; i < p->taken_backend_count; i++)
+		memset(&sp->backends[p->taken_backends[i]], 0, sizeof(struct backend_state));
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->services[i].fresh)
+			memset(&sp->services[p->services[i].id], 0, sizeof(struct service_state));
+		else if (p->services[i].id)
+			splitter_forget_variants(sp, p->services[i].id);
+	}
+}
+
+/* --- tables --------------------------------------------------------------------------------------------------------
+ */
+
+static int variant_backends(const struct placed_service *s, size_t v, struct table_backend **ret)
+{
+	const struct variant_model *variant = &s->model->variants[v];
+	struct table_backend *backends = calloc(variant->backend_count + 1, sizeof(*backends));
+
+	if (!backends)
+		return -ENOMEM;
+	for (size_t b = 0; b < variant->backend_count; b++) {
+		backends[b].endpoint = variant->backends[b].endpoint;
+		backends[b].weight = variant->backends[b].weight;
+	}
+	*ret = backends;
+	return 0;
+}
+
+/* A variant's own table: slot -> backend id. */
+static int variant_table(const struct placed_service *s, size_t v, uint32_t *ret_ids)
+{
+	_cleanup_free_ struct table_backend *backends = NULL;
+	int error = variant_backends(s, v, &backends);
+
+	if (!error)
+		error = table_maglev(table_seed(s->model->name), backends, s->model->variants[v].backend_count,
+				     ret_ids);
+	if (error)
+		return error;
+	for (size_t slot = 0; slot < SLOTS; slot++)
+		ret_ids[slot] = s->backend[v][ret_ids[slot]];
+	return 0;
+}
+
+/* The service's own: flat = maglev[owner(slot)][slot]. */
+static int main_table(const struct placed_service *s, uint32_t *ret_ids)
+{
+	_cleanup_free_ uint32_t *one = calloc(SLOTS, sizeof(*one));
+	_cleanup_free_ uint8_t *owner = calloc(SLOTS, sizeof(*owner));
+	struct table_variant variants[VARIANTS_MAX];
+	int error;
+
+	if (!one || !owner)
+		return -ENOMEM;
+	for (size_t v = 0; v < s->model->variant_count; v++)
+		variants[v] = (struct table_variant){s->model->variants[v].name, s->model->variants[v].weight};
+	error = table_owners(table_seed(s->model->name), variants, s->model->variant_count, owner);
+	for (size_t v = 0; v < s->model->variant_count && !error; v++) {
+		if (!s->model->variants[v].weight)
+			continue;
+		error = variant_table(s, v, one);
+		for (size_t slot = 0; slot < SLOTS && !error; slot++)
+			if (owner[slot] == v)
+				ret_ids[slot] = one[slot];
+	}
+	return error;
+}
+
+static bool row_holds(const struct row *row, const uint32_t *ids)
+{
+	for (size_t slot = 0; slot < SLOTS; slot++)
+		if ((row->slot[slot] & SLOT_BACKEND) != ids[slot])
+			return false;
+	return true;
+}
+
+static int need_deadlines(struct service_state *state, uint32_t index)
+{
+	if (!state->deadlines[index])
+		state->deadlines[index] = calloc(1, sizeof(struct slot_deadlines));
+	return state->deadlines[index] ? 0 : -ENOMEM;
+}
+
+/* Puts @ids in force as table @index of a service. Rows are there: apply has seen to it. */
+static int install_table(struct splitter *sp, const struct placed_service *s, uint32_t index, const uint32_t *ids,
+			 uint32_t now_s, size_t *moved)
+{
+	struct table *table = splitter_table(sp, s->id, index);
+	struct row *old = table->entries ? datapath_row(sp->datapath, table->entries) : NULL;
+	bool stateless = s->model->forward != FORWARD_NAT;
+	uint32_t row;
+
+	if (old && row_holds(old, ids))
+		return 0;
+	if (need_deadlines(&sp->services[s->id], index))
+		return -ENOMEM;
+	if (stateless && old && !table->base)
+		table->base = rows_take(sp);
+	row = rows_take(sp);
+	if (!row || (stateless && old && !table->base))
+		return -ENOSPC;
+	*moved += slots_change(old, table->base ? datapath_row(sp->datapath, table->base) : NULL, ids, stateless,
+			       sp->services[s->id].deadlines[index], now_s + s->model->drain_timeout_s,
+			       now_s + s->model->drain_limit_s, datapath_row(sp->datapath, row));
+	table_flip(sp, table, row);
+	return 0;
+}
+
+static bool variant_has_cohort(const struct service_model *s, size_t v)
+{
+	for (size_t i = 0; i < s->cohort_count; i++)
+		if (strcmp(s->cohorts[i].variant, s->variants[v].name) == 0)
+			return true;
+	return false;
+}
+
+static int install_tables(struct splitter *sp, const struct placed_service *s, uint32_t now_s, size_t *moved)
+{
+	_cleanup_free_ uint32_t *ids = calloc(SLOTS, sizeof(*ids));
+	size_t of_cohorts = 0;
+	int error = ids ? 0 : -ENOMEM;
+
+	for (size_t v = 0; v < s->model->variant_count && !error; v++) {
+		if (!variant_has_cohort(s->model, v))
+			continue;
+		error = variant_table(s, v, ids);
+		if (!error)
+			error = install_table(sp, s, s->variant[v], ids, now_s, &of_cohorts);
+	}
+	if (error || s->same_tables)
+		return error;
+	memset(ids, 0, SLOTS * sizeof(*ids));
+	error = main_table(s, ids);
+	return error ? error : install_table(sp, s, TABLE_MAIN, ids, now_s, moved);
+}
+
+/* Rows that a service may need more of than it has: a new table, the base of one that begins to move. */
+static size_t rows_needed(struct splitter *sp, const struct placed_service *s)
+{
+	bool stateless = s->model->forward != FORWARD_NAT;
+	size_t needed = 0;
+
+	for (uint32_t index = 0; index < TABLES; index++) {
+		bool wanted = index == TABLE_MAIN;
+		const struct table none = {};
+		const struct table *t = s->fresh ? &none : splitter_table(sp, s->id, index);
+
+		for (size_t v = 0; v < s->model->variant_count; v++)
+			wanted |= s->variant[v] == index && variant_has_cohort(s->model, v);
+		if (!wanted)
+			continue;
+		needed += !t->entries;
+		needed += t->entries && stateless && !t->base;
+	}
+	return needed;
+}
+
+static bool same_variant(const struct variant_model *a, const struct variant_model *b)
+{
+	if (strcmp(a->name, b->name) || a->weight != b->weight || a->backend_count != b->backend_count)
+		return false;
+	for (size_t i = 0; i < a->backend_count; i++)
+		if (!address_equal(&a->backends[i].endpoint.address, &b->backends[i].endpoint.address) ||
+		    a->backends[i].endpoint.port != b->backends[i].endpoint.port ||
+		    a->backends[i].weight != b->backends[i].weight)
+			return false;
+	return true;
+}
+
+static bool same_tables(const struct splitter *sp, const struct service_model *s)
+{
+	const struct service_model *old = sp->model ? model_find_service(sp->model, s->name) : NULL;
+
+	if (!old || !address_equal(&old->vip.address, &s->vip.address) || old->vip.port != s->vip.port ||
+	    old->protocol != s->protocol || old->forward != s->forward || old->variant_count != s->variant_count)
+		return false;
+	for (size_t v = 0; v < s->variant_count; v++)
+		if (!same_variant(&old->variants[v], &s->variants[v]))
+			return false;
+	return true;
+}
+
+/* --- what the programs read of a service and its backends ----------------------------------------------------------
+ */
+
+static uint32_t service_flags(const struct service_model *s, const struct service_state *state)
+{
+	uint32_t flags = 0;
+
+	if (s->affinity == AFFINITY_CLIENT)
+		flags |= SERVICE_CLIENT_AFFINITY;
+	if (s->udp_miss == UDP_MISS_BASE)
+		flags |= SERVICE_UDP_MISS_BASE;
+	if (state->cohort_count)
+		flags |= SERVICE_COHORTS;
+	return flags;
+}
+
+static int write_service(struct splitter *sp, const struct placed_service *s, struct refusal *why)
+{
+	struct service *kernel = datapath_service(sp->datapath, s->id);
+	struct service_state *state = &sp->services[s->id];
+
+	if (s->fresh) {
+		memset(kernel, 0, sizeof(*kernel));
+		kernel->vip.address = s->model->vip.address;
+		kernel->vip.port = htons(s->model->vip.port);
+		kernel->vip.protocol = s->model->protocol;
+		kernel->mode = s->model->forward;
+	}
+	snprintf(state->name, sizeof(state->name), "%s", s->model->name);
+	state->drain_timeout_s = s->model->drain_timeout_s;
+	state->drain_limit_s = s->model->drain_limit_s;
+	kernel->seed = table_seed(s->model->name);
+	kernel->port_min = s->model->port_min;
+	kernel->port_max = s->model->port_max;
+	for (size_t i = 0; i < s->model->source_count; i++) {
+		kernel->source[i] = splitter_source_id(sp, &s->model->sources[i]);
+		if (!kernel->source[i])
+			return refuse(why, ENOSPC, "more than %u NAT source addresses in all", SOURCE_IDS_MAX - 1);
+	}
+	kernel->source_count = s->model->source_count;
+	kernel->flags = service_flags(s->model, state);
+	return 0;
+}
+
+/* The id that owns an endpoint's source ports and replies: the one that has them, else @id. */
+static uint32_t endpoint_owner(struct splitter *sp, const struct service_key *key, uint32_t mode, uint32_t id)
+{
+	struct reply_origin origin;
+
+	if (mode == FORWARD_NAT && datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, key, &origin) == 0 &&
+	    origin.mode == FORWARD_NAT)
+		return origin.backend;
+	return id;
+}
+
+static int write_backend(struct splitter *sp, const struct placed_service *s, size_t v, uint32_t id,
+			 const struct routes *routes)
+{
+	const struct backend_identity *identity = &sp->backends[id].identity;
+	struct service_key key = {identity->address, identity->port, identity->protocol, 0};
+	struct backend *b = datapath_backend(sp->datapath, id);
+	struct reply_origin origin = {.backend = id, .mode = s->model->forward};
+	struct resolved hop;
+	int error;
+
+	sp->backends[id].use = ID_USED;
+	if (b->service != s->id || b->variant != s->variant[v] || b->port != identity->port)
+		memset(b, 0, sizeof(*b));
+	b->address = identity->address;
+	b->port = identity->port;
+	b->service = s->id;
+	b->variant = s->variant[v];
+	error = datapath_update(sp->datapath, MAP_BACKEND_IDENTITIES, &id, identity);
+	if (error || !identity->port)
+		return error;
+	origin.backend = endpoint_owner(sp, &key, s->model->forward, id);
+	b->endpoint = origin.backend;
+	splitter_refresh_backend(sp, id, routes, &hop);
+	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
+}
+
+static int write_backends(struct splitter *sp, const struct placed_service *s, const struct routes *routes)
+{
+	int error = 0;
+
+	for (size_t v = 0; v < s->model->variant_count; v++)
+		for (size_t b = 0; b <= s->model->variants[v].backend_count && !error; b++)
+			error = write_backend(sp, s, v, s->backend[v][b], routes);
+	return error;
+}
+
+/* --- what left -----------------------------------------------------------------------------------------------------
+ */
+
+static bool placed(const struct placement *p, uint32_t service)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->services[i].id == service)
+			return true;
+	return false;
+}
+
+static bool backend_placed(const struct placement *p, uint32_t id)
+{
+	for (size_t i = 0; i < p->count; i++)
+		for (size_t v = 0; v < p->services[i].model->variant_count; v++)
+			for (size_t b = 0; b <= p->services[i].model->variants[v].backend_count; b++)
+				if (p->services[i].backend[v][b] == id)
+					return true;
+	return false;
+}
+
+static void remove_service(struct splitter *sp, uint32_t id)
+{
+	struct service_state *state = &sp->services[id];
+	struct service *kernel = datapath_service(sp->datapath, id);
+	struct service_key key = kernel->vip;
+	uint32_t owner;
+
+	/* The address may already be another id's: a service whose mode was changed. */
+	if (datapath_lookup(sp->datapath, MAP_VIPS, &key, &owner) == 0 && owner == id)
+		datapath_delete(sp->datapath, MAP_VIPS, &key);
+	for (size_t i = 0; i < state->cohort_count; i++)
+		datapath_delete(sp->datapath, MAP_COHORTS, &state->cohorts[i].key);
+	state->cohort_count = 0;
+	datapath_quiesce(sp->datapath);
+	for (uint32_t index = 0; index < TABLES; index++) {
+		struct table *t = splitter_table(sp, id, index);
+
+		rows_give_back(sp, t->entries);
+		rows_give_back(sp, t->base);
+		memset(t, 0, sizeof(*t));
+	}
+	state->use = ID_LEAVING;
+	state->leaving_since_pass = sp->passes + 1;
+}
+
+static void remove_what_left(struct splitter *sp, const struct placement *p)
+{
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
+		if (sp->services[id].use == ID_USED && !placed(p, id))
+			remove_service(sp, id);
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
+		if (sp->backends[id].use != ID_USED || backend_placed(p, id))
+			continue;
+		sp->backends[id].use = ID_LEAVING;
+		sp->backends[id].leaving_since_pass = sp->passes + 1;
+	}
+}
+
+/* --- all of it -----------------------------------------------------------------------------------------------------
+ */
+
+static int place(struct splitter *sp, const struct model *model, struct placement *p, struct refusal *why)
+{
+	size_t rows = 1; /* one is spare while a table changes */
+	int error = 0;
+
+	p->services = calloc(model->service_count + 1, sizeof(*p->services));
+	if (!p->services)
+		return refuse(why, ENOMEM, "out of memory");
+	for (size_t i = 0; i < model->service_count && !error; i++) {
+		p->services[i].model = &model->services[i];
+		p->services[i].same_tables = same_tables(sp, &model->services[i]);
+		p->count++;
+		error = place_service(sp, p, &p->services[i], why);
+		if (!error)
+			rows += rows_needed(sp, &p->services[i]);
+	}
+	if (!error && rows > rows_left(sp))
+		error = refuse_ids(why, "slot tables", "slot_tables");
+	if (error)
+		unplace(sp, p);
+	return error;
+}
+
+static int put_in_force(struct splitter *sp, const struct placed_service *s, const struct routes *routes,
+			uint32_t now_s, size_t *moved, struct refusal *why)
+{
+	struct service_key key;
+	int error = write_service(sp, s, why);
+
+	if (error)
+		return error;
+	key = datapath_service(sp->datapath, s->id)->vip;
+	error = write_backends(sp, s, routes);
+	if (!error)
+		error = install_tables(sp, s, now_s, moved);
+	if (!error)
+		error = cohorts_apply(sp, s->id, s->model, now_s);
+	if (!error)
+		error = datapath_update(sp->datapath, MAP_VIPS, &key, &s->id);
+	if (error)
+		return refuse(why, -error, "%s: the kernel's tables cannot be written: %s", s->model->name,
+			      strerror(-error));
+	return 0;
+}
+
+/* Deadlines of slots that another daemon left tracked count from now. */
+static int renew_deadlines(struct splitter *sp, const struct placed_service *s, uint32_t now_s)
+{
+	struct service_state *state = &sp->services[s->id];
+
+	for (uint32_t index = 0; index < TABLES; index++) {
+		const struct table *t = splitter_table(sp, s->id, index);
+
+		if (!t->entries)
+			continue;
+		if (need_deadlines(state, index))
+			return -ENOMEM;
+		slots_adopt_deadlines(datapath_row(sp->datapath, t->entries), state->deadlines[index],
+				      now_s + s->model->drain_timeout_s, now_s + s->model->drain_limit_s);
+	}
+	for (size_t i = 0; i < state->cohort_count; i++) {
+		state->cohorts[i].deadline_s = now_s + s->model->drain_timeout_s;
+		state->cohorts[i].limit_s = now_s + s->model->drain_limit_s;
+	}
+	return 0;
+}
+
+int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint32_t now_s,
+		   size_t *ret_moved, struct refusal *why)
+{
+	_cleanup_(placement_freep) struct placement *p = calloc(1, sizeof(*p));
+	size_t moved = 0;
+	int error;
+
+	if (!p)
+		return refuse(why, ENOMEM, "out of memory");
+	error = place(sp, model, p, why);
+	for (size_t i = 0; i < p->count && !error && !sp->model; i++)
+		if (!p->services[i].fresh)
+			error = renew_deadlines(sp, &p->services[i], now_s);
+	for (size_t i = 0; i < p->count && !error; i++)
+		error = put_in_force(sp, &p->services[i], routes, now_s, &moved, why);
+	if (error)
+		return error;
+	remove_what_left(sp, p);
+	datapath_quiesce(sp->datapath);
+	model_free(sp->model);
+	sp->model = model;
+	if (ret_moved)
+		*ret_moved = moved;
+	return 0;
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "cohorts.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct cohort_key key_of(uint32_t service, const struct prefix *source)
+{
+	return (struct cohort_key){.prefix_bits = 32 + source->bits, .service = service, .source = source->address};
+}
+
+static struct cohort_state *find_rule(struct service_state *state, const struct cohort_key *key)
+{
+	for (size_t i = 0; i < state->cohort_count; i++)
+		if (memcmp(&state->cohorts[i].key, key, sizeof(*key)) == 0)
+			return &state->cohorts[i];
+	return NULL;
+}
+
+static struct cohort_state *add_rule(struct service_state *state, const struct cohort_key *key)
+{
+	struct cohort_state *grown = reallocarray(state->cohorts, state->cohort_count + 1, sizeof(*grown));
+
+	if (!grown)
+		return NULL;
+	state->cohorts = grown;
+	grown[state->cohort_count] = (struct cohort_state){
+		.key = *key,
+		.value = {.fresh = COHORT_SERVICE, .older = COHORT_SERVICE},
+	};
+	return &grown[state->cohort_count++];
+}
+
+static void drop_rule(struct splitter *sp, struct service_state *state, struct cohort_state *rule)
+{
+	datapath_delete(sp->datapath, MAP_COHORTS, &rule->key);
+	*rule = state->cohorts[--state->cohort_count];
+}
+
+/* Sends new connections of a rule's members to @fresh. */
+static int change_rule(struct splitter *sp, struct cohort_state *rule, uint32_t fresh, const struct service_model *s,
+		       uint32_t now_s)
+{
+	struct cohort value = rule->value;
+	int error;
+
+	if (value.fresh == fresh)
+		return 0;
+	if (!value.tracked)
+		value.older = value.fresh;
+	value.fresh = fresh;
+	value.tracked = s->forward != FORWARD_NAT;
+	error = datapath_update(sp->datapath, MAP_COHORTS, &rule->key, &value);
+	if (error)
+		return error;
+	rule->value = value;
+	rule->deadline_s = now_s + s->drain_timeout_s;
+	rule->limit_s = now_s + s->drain_limit_s;
+	return 0;
+}
+
+static uint32_t variant_index(const struct service_state *state, const char *name)
+{
+	for (uint32_t i = 0; i < VARIANTS_MAX; i++)
+		if (strcmp(state->variant[i], name) == 0)
+			return i;
+	return COHORT_SERVICE;
+}
+
+static bool rule_wanted(const struct cohort_state *rule, uint32_t service, const struct service_model *s)
+{
+	for (size_t i = 0; i < s->cohort_count; i++) {
+		struct cohort_key key = key_of(service, &s->cohorts[i].source);
+
+		if (memcmp(&key, &rule->key, sizeof(key)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool rule_is_done(const struct cohort_state *rule)
+{
+	return !rule->value.tracked && rule->value.fresh == COHORT_SERVICE;
+}
+
+static void set_flag(struct splitter *sp, uint32_t service)
+{
+	struct service *kernel = datapath_service(sp->datapath, service);
+	uint32_t flags = kernel->flags & ~SERVICE_COHORTS;
+
+	if (sp->services[service].cohort_count)
+		flags |= SERVICE_COHORTS;
+	__atomic_store_n(&kernel->flags, flags, __ATOMIC_RELEASE);
+}
+
+int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s)
+{
+	struct service_state *state = &sp->services[service];
+	int error = 0;
+
+	for (size_t i = 0; i < s->cohort_count && !error; i++) {
+		struct cohort_key key = key_of(service, &s->cohorts[i].source);
+		struct cohort_state *rule = find_rule(state, &key);
+
+		if (!rule)
+			rule = add_rule(state, &key);
+		error = rule ? change_rule(sp, rule, variant_index(state, s->cohorts[i].variant), s, now_s) : -ENOMEM;
+	}
+	for (size_t i = state->cohort_count; i-- > 0 && !error;) {
+		struct cohort_state *rule = &state->cohorts[i];
+
+		if (rule_wanted(rule, service, s))
+			continue;
+		error = change_rule(sp, rule, COHORT_SERVICE, s, now_s);
+		if (!error && rule_is_done(rule))
+			drop_rule(sp, state, rule);
+	}
+	set_flag(sp, service);
+	return error;
+}
+
+struct cohort_state *cohorts_find(struct splitter *sp, uint32_t service, const struct address *client)
+{
+	struct service_state *state = &sp->services[service];
+	struct cohort_state *longest = NULL;
+
+	for (size_t i = 0; i < state->cohort_count; i++) {
+		struct cohort_state *rule = &state->cohorts[i];
+		struct prefix source = {rule->key.source, rule->key.prefix_bits - 32};
+
+		if (prefix_contains(&source, client) && (!longest || rule->key.prefix_bits > longest->key.prefix_bits))
+			longest = rule;
+	}
+	return longest;
+}
+
+static bool table_needed(const struct service_state *state, uint32_t index)
+{
+	for (size_t i = 0; i < state->cohort_count; i++)
+		if (state->cohorts[i].value.fresh == index ||
+		    (state->cohorts[i].value.tracked && state->cohorts[i].value.older == index))
+			return true;
+	return false;
+}
+
+/* Rows are reused only after a quiescent moment, so that a packet that still reads the rule finds the old table. */
+static void give_back_tables(struct splitter *sp, uint32_t service)
+{
+	struct service_state *state = &sp->services[service];
+
+	for (uint32_t index = 0; index < VARIANTS_MAX; index++) {
+		struct table *t = splitter_table(sp, service, index);
+
+		if (!t->entries || table_needed(state, index))
+			continue;
+		rows_give_back(sp, t->entries);
+		rows_give_back(sp, t->base);
+		memset(t, 0, sizeof(*t));
+		free(state->deadlines[index]);
+		state->deadlines[index] = NULL;
+	}
+}
+
+void cohorts_settle(struct splitter *sp, uint32_t service, uint32_t now_s)
+{
+	struct service_state *state = &sp->services[service];
+
+	for (size_t i = state->cohort_count; i-- > 0;) {
+		struct cohort_state *rule = &state->cohorts[i];
+		struct cohort value = rule->value;
+
+		if (!value.tracked || now_s < rule->deadline_s || (rule->disagreeing && now_s < rule->limit_s))
+			continue;
+		value.tracked = 0;
+		value.older = value.fresh;
+		if (datapath_update(sp->datapath, MAP_COHORTS, &rule->key, &value))
+			continue;
+		rule->value = value;
+		if (rule_is_done(rule))
+			drop_rule(sp, state, rule);
+	}
+	set_flag(sp, service);
+	give_back_tables(sp, service);
+}

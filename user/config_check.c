@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "config_build.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static int compare_places(const struct mention *a, const struct mention *b)
+{
+	int difference = memcmp(&a->endpoint.address, &b->endpoint.address, sizeof(a->endpoint.address));
+
+	if (!difference)
+		difference = (int)a->endpoint.port - b->endpoint.port;
+	if (!difference)
+		difference = (int)a->protocol - b->protocol;
+	return difference;
+}
+
+/* By place; in one place services first, then backends, each in the order of the file. */
+static int compare_mentions(const void *first, const void *second)
+{
+	const struct mention *a = first, *b = second;
+	int difference = compare_places(a, b);
+
+	if (!difference)
+		difference = (b->variant == VIP_VARIANT) - (a->variant == VIP_VARIANT);
+	if (!difference)
+		difference = a->order < b->order ? -1 : 1;
+	return difference;
+}
+
+static bool is_dnat(const struct builder *b, const struct mention *m)
+{
+	return b->model->services[m->service].forward == FORWARD_DNAT;
+}
+
+static void shared_backend(struct builder *b, const struct mention *m, const struct mention *other, const char *place)
+{
+	const struct service_model *s = &b->model->services[other->service];
+	const char *variant = s->variants[other->variant].name;
+
+	if (m->service == other->service && m->variant == other->variant)
+		reader_problem(b->reader, m->at,
+			       "%s is twice in variant %s of %s, first on line %zu: write it once, with "
+			       "a weight",
+			       place, variant, s->name, other->at.line + 1);
+	else
+		reader_problem(
+			b->reader, m->at,
+			"%s is also a backend of variant %s of %s (line %zu), and with dnat replies "
+			"are told apart by their source alone: give each variant its own address or port, or use "
+			"forward: nat in both",
+			place, variant, s->name, other->at.line + 1);
+}
+
+/* All mentions of one address, port and protocol. */
+static void check_place(struct builder *b, const struct mention *place, size_t count)
+{
+	const struct mention *vip = place->variant == VIP_VARIANT ? place : NULL;
+	const struct mention *dnat = NULL;
+	char text[ADDRESS_TEXT_SIZE], full[ADDRESS_TEXT_SIZE + 4];
+
+	endpoint_format(&place->endpoint.address, place->endpoint.port, text);
+	snprintf(full, sizeof(full), "%s/%s", text, place->protocol == IPPROTO_TCP ? "tcp" : "udp");
+	for (size_t i = 0; i < count; i++) {
+		const struct mention *m = &place[i], *previous = i ? m - 1 : NULL;
+
+		if (m != vip && m->variant == VIP_VARIANT)
+			reader_problem(b->reader, m->at,
+				       "%s is already the address of service %s (line %zu): give each "
+				       "service its own address, port or protocol",
+				       full, b->model->services[vip->service].name, vip->at.line + 1);
+		else if (m != vip && vip)
+			reader_problem(b->reader, m->at,
+				       "backend %s is the address of service %s (line %zu), which would "
+				       "be a loop: write the address of a server",
+				       full, b->model->services[vip->service].name, vip->at.line + 1);
+		else if (previous && previous->service == m->service && previous->variant == m->variant)
+			shared_backend(b, m, previous, full);
+		else if (previous && (dnat || is_dnat(b, m)))
+			shared_backend(b, m, dnat ? dnat : previous, full);
+		if (is_dnat(b, m))
+			dnat = m;
+	}
+}
+
+void check_mentions(struct builder *b)
+{
+	size_t start = 0;
+
+	qsort(b->mentions, b->mention_count, sizeof(*b->mentions), compare_mentions);
+	for (size_t i = 1; i <= b->mention_count; i++) {
+		if (i < b->mention_count && !compare_places(&b->mentions[start], &b->mentions[i]))
+			continue;
+		check_place(b, &b->mentions[start], i - start);
+		start = i;
+	}
+}

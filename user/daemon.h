@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_DAEMON_H
+#define HEADGATE_DAEMON_H
+
+/* The running daemon: what main.c wires to events and api.c to requests. */
+#include <net/if.h>
+#include <systemd/sd-event.h>
+
+#include "config.h"
+#include "datapath.h"
+#include "netlink.h"
+#include "splitter.h"
+
+struct daemon_options {
+	const char *config;
+	const char *socket;
+	const char *pins;
+	const char *state;
+};
+
+struct attached_interface {
+	char name[IF_NAMESIZE];
+	uint32_t ifindex;
+	enum attach_mode mode;
+};
+
+struct daemon {
+	struct daemon_options options;
+	sd_event *event;
+	struct datapath *datapath;
+	struct splitter *splitter;
+	struct netlink *netlink;
+	struct routes *routes;
+	struct model *configured; /* what the file says; what is in force is splitter->model */
+	struct attached_interface attached[ARRAY_SIZE(((struct splitter *)0)->ifindex)];
+	size_t attached_count;
+	uint64_t started_ns;
+	bool ending; /* detached: the daemon ends when the answer has been sent */
+};
+
+/* CLOCK_MONOTONIC, as the programs' clock. */
+uint64_t now_ns(void);
+uint32_t now_s(void);
+uint32_t now_tick(void);
+
+/**
+ * daemon_start - read the configuration, adopt or load the data path, put the model in force, attach
+ * Logs what it does. Return: 0 or -errno, logged; the data path is as it was.
+ */
+int daemon_start(struct daemon *d);
+void daemon_stop(struct daemon *d); /* the data path goes on */
+
+/**
+ * daemon_change - put a changed model in force, remembered first
+ * @model: taken over on success, freed on failure
+ */
+int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, struct refusal *why);
+
+/**
+ * daemon_reload - read the configuration file again
+ * @problems: filled when the file is wrong (-EINVAL); nothing has changed then
+ * @ret_changed, @ret_kept: lines of text, or NULL; to be freed
+ */
+int daemon_reload(struct daemon *d, struct problems *problems, char **ret_changed, char **ret_kept,
+		  struct refusal *why);
+
+/* Takes the data path away and lets the daemon end. 0 or -errno. */
+int daemon_detach(struct daemon *d);
+
+/* Routes, neighbours and links have (or may have) changed. */
+void daemon_refresh(struct daemon *d);
+
+#endif

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "datapath.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "pins.h"
+#include "xdp.skel.h"
+
+struct datapath {
+	struct xdp_bpf *skeleton;
+	char *pins;
+	bool adopted;
+	struct limits limits;
+	int cpu_count;
+	int map_fd[DATAPATH_MAPS];
+	/* Mapped arrays and their lengths in bytes. */
+	struct service *services;
+	struct backend *backends;
+	struct row *rows;
+};
+
+static int silent(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	/* Library code does not log; what matters is in the refusal. HEADGATE_LIBBPF=1 shows the verifier's words. */
+	if (getenv("HEADGATE_LIBBPF"))
+		return vfprintf(stderr, format, arguments);
+	(void)level;
+	return 0;
+}
+
+/* Room for ids 0..n: id 0 is never used. */
+static size_t array_bytes(size_t value_bytes, uint32_t entries)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	return (value_bytes * entries + page - 1) & ~(page - 1);
+}
+
+static void set_sizes(struct xdp_bpf *skeleton, const struct limits *l)
+{
+	bpf_map__set_max_entries(skeleton->maps.vips, l->services);
+	bpf_map__set_max_entries(skeleton->maps.services, l->services);
+	bpf_map__set_max_entries(skeleton->maps.service_counters, l->services);
+	bpf_map__set_max_entries(skeleton->maps.reply_origins, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.backends, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.backend_identities, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.backend_counters, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.rows, l->rows);
+	bpf_map__set_max_entries(skeleton->maps.half_open, l->half_open);
+	bpf_map__set_max_entries(skeleton->maps.established, l->established);
+	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
+}
+
+/* What a fresh load is sized to: ids count from 1, and each service has variants whose remembered counts need ids too.
+ */
+static struct limits sizes_for(const struct limits *wanted)
+{
+	struct limits l = *wanted;
+
+	l.services = wanted->services + 1;
+	l.backends = wanted->backends + wanted->services * VARIANTS_MAX + 1;
+	l.rows = wanted->rows + 1;
+	return l;
+}
+
+static uint32_t pinned_entries(const char *pins, const char *map)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+	_cleanup_close_ int fd = pins_open_map(pins, map);
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length))
+		return 0;
+	return info.max_entries;
+}
+
+static struct limits pinned_sizes(const char *pins)
+{
+	return (struct limits){
+		.services = pinned_entries(pins, "services"),
+		.backends = pinned_entries(pins, "backends"),
+		.rows = pinned_entries(pins, "rows"),
+		.half_open = pinned_entries(pins, "half_open"),
+		.established = pinned_entries(pins, "established"),
+	};
+}
+
+/* Fresh maps are pinned by libbpf as they are created. */
+static int set_pin_paths(struct datapath *dp)
+{
+	struct bpf_map *map;
+	char path[PINS_PATH_SIZE];
+	int error;
+
+	bpf_object__for_each_map(map, dp->skeleton->obj)
+	{
+		pins_map_path(dp->pins, bpf_map__name(map), path);
+		error = bpf_map__set_pin_path(map, path);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static bool same_layout(const struct bpf_map *map, int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.type == bpf_map__type(map) &&
+	       info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map);
+}
+
+/*
+ * The program is to use the maps that are pinned. Not by pin paths: libbpf 1.1 compares flags too, and the kernel gives
+ * a devmap one (BPF_F_RDONLY_PROG) that nobody may ask for.
+ */
+static int reuse_maps(struct datapath *dp)
+{
+	struct bpf_map *map;
+	int error;
+
+	bpf_object__for_each_map(map, dp->skeleton->obj)
+	{
+		_cleanup_close_ int fd = pins_open_map(dp->pins, bpf_map__name(map));
+
+		if (fd < 0)
+			return fd;
+		if (!same_layout(map, fd))
+			return -EINVAL;
+		error = bpf_map__reuse_fd(map, fd);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int map_array(struct bpf_map *map, size_t value_bytes, void **ret)
+{
+	void *memory = mmap(NULL, array_bytes(value_bytes, bpf_map__max_entries(map)), PROT_READ | PROT_WRITE,
+			    MAP_SHARED, bpf_map__fd(map), 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	*ret = memory;
+	return 0;
+}
+
+static int map_arrays(struct datapath *dp)
+{
+	int error = map_array(dp->skeleton->maps.services, sizeof(struct service), (void **)&dp->services);
+
+	if (!error)
+		error = map_array(dp->skeleton->maps.backends, sizeof(struct backend), (void **)&dp->backends);
+	if (!error)
+		error = map_array(dp->skeleton->maps.rows, sizeof(struct row), (void **)&dp->rows);
+	return error;
+}
+
+static void take_fds(struct datapath *dp)
+{
+	const struct bpf_map *const map[DATAPATH_MAPS] = {
+		[MAP_VIPS] = dp->skeleton->maps.vips,
+		[MAP_REPLY_ORIGINS] = dp->skeleton->maps.reply_origins,
+		[MAP_COHORTS] = dp->skeleton->maps.cohorts,
+		[MAP_HALF_OPEN] = dp->skeleton->maps.half_open,
+		[MAP_ESTABLISHED] = dp->skeleton->maps.established,
+		[MAP_SOURCE_PORTS] = dp->skeleton->maps.source_ports,
+		[MAP_SOURCES] = dp->skeleton->maps.sources,
+		[MAP_BACKEND_IDENTITIES] = dp->skeleton->maps.backend_identities,
+		[MAP_NEXT_HOPS] = dp->skeleton->maps.next_hops,
+		[MAP_WANTED_NEIGHBOURS] = dp->skeleton->maps.wanted_neighbours,
+		[MAP_DEVICES] = dp->skeleton->maps.devices,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
+		dp->map_fd[i] = bpf_map__fd(map[i]);
+}
+
+static int load(struct datapath *dp, const struct limits *limits, struct refusal *why)
+{
+	int error;
+
+	dp->skeleton = xdp_bpf__open();
+	if (!dp->skeleton)
+		return refuse(why, errno, "cannot open the programs: %s", strerror(errno));
+	dp->limits = dp->adopted ? pinned_sizes(dp->pins) : sizes_for(limits);
+	set_sizes(dp->skeleton, &dp->limits);
+	error = dp->adopted ? reuse_maps(dp) : set_pin_paths(dp);
+	if (!error)
+		error = xdp_bpf__load(dp->skeleton);
+	if (error && dp->adopted)
+		return refuse(why, -error,
+			      "cannot adopt what is pinned in %s: %s; it is another build's with the same ABI number: "
+			      "run `headgate detach`, then start again (connections through NAT end)",
+			      dp->pins, strerror(-error));
+	if (error)
+		return refuse(why, -error,
+			      "the kernel does not take the programs: %s; run `headgate doctor`, and headgated with "
+			      "HEADGATE_LIBBPF=1 for the verifier's words",
+			      strerror(-error));
+	error = map_arrays(dp);
+	if (error)
+		return refuse(why, -error, "cannot map the tables into memory: %s", strerror(-error));
+	take_fds(dp);
+	return 0;
+}
+
+int datapath_open(const char *pins, const struct limits *limits, struct datapath **ret, struct refusal *why)
+{
+	_cleanup_(datapath_closep) struct datapath *dp = calloc(1, sizeof(*dp));
+	int error;
+
+	if (!dp)
+		return refuse(why, ENOMEM, "out of memory");
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(silent);
+	dp->cpu_count = libbpf_num_possible_cpus();
+	dp->pins = strdup(pins);
+	if (!dp->pins || dp->cpu_count < 1)
+		return refuse(why, ENOMEM, "out of memory");
+	error = pins_prepare(pins, &dp->adopted, why);
+	if (error)
+		return error;
+	error = load(dp, limits, why);
+	if (error)
+		return error;
+	*ret = TAKE_PTR(dp);
+	return 0;
+}
+
+void datapath_close(struct datapath *dp)
+{
+	if (!dp)
+		return;
+	if (dp->services)
+		munmap(dp->services, array_bytes(sizeof(struct service), dp->limits.services));
+	if (dp->backends)
+		munmap(dp->backends, array_bytes(sizeof(struct backend), dp->limits.backends));
+	if (dp->rows)
+		munmap(dp->rows, array_bytes(sizeof(struct row), dp->limits.rows));
+	xdp_bpf__destroy(dp->skeleton);
+	free(dp->pins);
+	free(dp);
+}
+
+bool datapath_adopted(const struct datapath *dp)
+{
+	return dp->adopted;
+}
+
+const struct limits *datapath_limits(const struct datapath *dp)
+{
+	return &dp->limits;
+}
+
+int datapath_attach(struct datapath *dp, const char *interface, uint32_t ifindex, enum attach_mode mode,
+		    enum attach_mode *ret_mode, struct refusal *why)
+{
+	int program = bpf_program__fd(dp->skeleton->progs.headgate_xdp);
+
+	return pins_attach(dp->pins, interface, ifindex, program, mode, ret_mode, why);
+}
+
+int datapath_detach(struct datapath *dp, const char *interface)
+{
+	return pins_detach(dp->pins, interface);
+}
+
+struct service *datapath_service(struct datapath *dp, uint32_t id)
+{
+	return &dp->services[id];
+}
+
+struct backend *datapath_backend(struct datapath *dp, uint32_t id)
+{
+	return &dp->backends[id];
+}
+
+struct row *datapath_row(struct datapath *dp, uint32_t row)
+{
+	return &dp->rows[row];
+}
+
+int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
+}
+
+int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key)
+{
+	return bpf_map_delete_elem(dp->map_fd[map], key) ? -errno : 0;
+}
+
+int datapath_lookup(struct datapath *dp, enum datapath_map map, const void *key, void *ret_value)
+{
+	return bpf_map_lookup_elem(dp->map_fd[map], key, ret_value) ? -errno : 0;
+}
+
+int datapath_next_key(struct datapath *dp, enum datapath_map map, const void *key, void *ret_next)
+{
+	return bpf_map_get_next_key(dp->map_fd[map], key, ret_next) ? -errno : 0;
+}
+
+int datapath_batch(struct datapath *dp, enum datapath_map map, struct datapath_cursor *cursor, void *keys, void *values,
+		   uint32_t *count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	__u64 next = 0;
+	int error = bpf_map_lookup_batch(dp->map_fd[map], cursor->begun ? &cursor->opaque : NULL, &next, keys, values,
+					 count, &options);
+
+	cursor->begun = true;
+	cursor->opaque = next;
+	if (!error)
+		return 0;
+	return errno == ENOENT ? 1 : -errno;
+}
+
+/* Reads one entry of a per-CPU array and adds its u64 fields up over the CPUs. */
+static int sum_counters(struct datapath *dp, const struct bpf_map *map, uint32_t id, uint64_t *ret, size_t bytes)
+{
+	_cleanup_free_ uint64_t *values = calloc(dp->cpu_count, bytes);
+	size_t fields = bytes / sizeof(uint64_t);
+
+	if (!values)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(map), &id, values))
+		return -errno;
+	memset(ret, 0, bytes);
+	for (int cpu = 0; cpu < dp->cpu_count; cpu++)
+		for (size_t i = 0; i < fields; i++)
+			ret[i] += values[cpu * fields + i];
+	return 0;
+}
+
+static int set_counters(struct datapath *dp, const struct bpf_map *map, uint32_t id, const void *value, size_t bytes)
+{
+	_cleanup_free_ char *values = calloc(dp->cpu_count, bytes);
+
+	if (!values)
+		return -ENOMEM;
+	memcpy(values, value, bytes);
+	return bpf_map_update_elem(bpf_map__fd(map), &id, values, BPF_ANY) ? -errno : 0;
+}
+
+int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_counters *ret)
+{
+	return sum_counters(dp, dp->skeleton->maps.service_counters, id, (uint64_t *)ret, sizeof(*ret));
+}
+
+int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret)
+{
+	return sum_counters(dp, dp->skeleton->maps.backend_counters, id, (uint64_t *)ret, sizeof(*ret));
+}
+
+int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters)
+{
+	return set_counters(dp, dp->skeleton->maps.service_counters, id, counters, sizeof(*counters));
+}
+
+int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters)
+{
+	return set_counters(dp, dp->skeleton->maps.backend_counters, id, counters, sizeof(*counters));
+}
+
+/*
+ * Programs run with bottom halves off, which nothing preempts: once this thread has run on a CPU, whatever packet was
+ * being decided on there has been. Takes microseconds a CPU, where synchronize_rcu() takes a grace period of many
+ * milliseconds. -errno when a CPU cannot be visited (not online, or not in this process's cpuset).
+ */
+static int visit_all_cpus(int cpu_count)
+{
+	cpu_set_t before, one;
+	int error = 0;
+
+	if (sched_getaffinity(0, sizeof(before), &before))
+		return -errno;
+	for (int cpu = 0; cpu < cpu_count && !error; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		if (sched_setaffinity(0, sizeof(one), &one))
+			error = -errno;
+	}
+	sched_setaffinity(0, sizeof(before), &before);
+	return error;
+}
+
+void datapath_quiesce(struct datapath *dp)
+{
+	if (dp->cpu_count <= CPU_SETSIZE && visit_all_cpus(dp->cpu_count) == 0)
+		return;
+	/* synchronize_rcu() from user space: kernel/sched/membarrier.c. A kernel built without it needs but the time.
+	 */
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(100000);
+}

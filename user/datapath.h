@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_DATAPATH_H
+#define HEADGATE_DATAPATH_H
+
+/*
+ * The programs and their maps in the kernel: loading, adopting, attaching, pinning, reading and writing. The only user
+ * of libbpf. Decides nothing.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/types.h>
+
+#include "abi.h"
+#include "model.h"
+
+struct datapath;
+
+/* What can be updated, deleted and iterated by key; arrays that are mapped into memory are reached by pointers below.
+ */
+enum datapath_map {
+	MAP_VIPS,               /* struct service_key -> u32 */
+	MAP_REPLY_ORIGINS,      /* struct service_key -> struct reply_origin */
+	MAP_COHORTS,            /* struct cohort_key -> struct cohort */
+	MAP_HALF_OPEN,          /* struct flow_key -> struct flow */
+	MAP_ESTABLISHED,        /* struct flow_key -> struct flow */
+	MAP_SOURCE_PORTS,       /* struct source_port_key -> struct source_port */
+	MAP_SOURCES,            /* u32 -> struct address */
+	MAP_BACKEND_IDENTITIES, /* u32 -> struct backend_identity */
+	MAP_NEXT_HOPS,          /* struct next_hop_key -> struct next_hop_entry */
+	MAP_WANTED_NEIGHBOURS,  /* struct wanted_neighbour -> u32 */
+	MAP_DEVICES,            /* u32 -> u32 */
+	DATAPATH_MAPS
+};
+
+/**
+ * datapath_open - adopt what is pinned, or load afresh
+ * @pins: folder in a bpffs, for this ABI's folder inside it; created when missing
+ * @limits: sizes for a fresh load; what is adopted keeps its own
+ * @why: what is wrong and what to do
+ *
+ * Return: 0 or -errno. Nothing of the running data path has changed on error.
+ */
+int datapath_open(const char *pins, const struct limits *limits, struct datapath **ret, struct refusal *why);
+void datapath_close(struct datapath *dp); /* programs and pins stay; accepts NULL */
+DEFINE_CLEANUP(struct datapath, datapath_close)
+
+bool datapath_adopted(const struct datapath *dp);
+/* The sizes in force. */
+const struct limits *datapath_limits(const struct datapath *dp);
+
+/**
+ * datapath_attach - run the program on an interface, or on with it where it is attached already
+ * @ret_mode: ATTACH_NATIVE or ATTACH_GENERIC, as it is now
+ * Return: 0 or -errno with @why (another program is there, no such interface, the driver refuses).
+ */
+int datapath_attach(struct datapath *dp, const char *interface, uint32_t ifindex, enum attach_mode mode,
+		    enum attach_mode *ret_mode, struct refusal *why);
+
+/* Take the program off an interface that it was attached to by name. 0 or -errno. */
+int datapath_detach(struct datapath *dp, const char *interface);
+
+/* Calls @each for every interface with a pinned link. */
+int datapath_each_interface(const char *pins, void (*each)(const char *interface, void *context), void *context);
+
+/* Detach everything and remove every pin, with or without an open data path. 0 or -errno (-ENOENT: nothing there). */
+int datapath_remove(const char *pins);
+
+/* Arrays shared with the programs, by id. What the programs read while it is written must be one aligned store. */
+struct service *datapath_service(struct datapath *dp, uint32_t id);
+struct backend *datapath_backend(struct datapath *dp, uint32_t id);
+struct row *datapath_row(struct datapath *dp, uint32_t row);
+
+int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value);
+int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key);
+int datapath_lookup(struct datapath *dp, enum datapath_map map, const void *key, void *ret_value);
+/* First key with @key NULL. 0, or -ENOENT at the end. */
+int datapath_next_key(struct datapath *dp, enum datapath_map map, const void *key, void *ret_next);
+
+/**
+ * datapath_batch - the next entries of a hash map
+ * @cursor: zero to begin; opaque afterwards
+ * @keys, @values: room for *@count entries
+ * @count: in: room; out: entries read
+ *
+ * Return: 0 when there is more, 1 at the end (entries may still have been read), -errno.
+ */
+struct datapath_cursor {
+	bool begun;
+	__u64 opaque;
+};
+int datapath_batch(struct datapath *dp, enum datapath_map map, struct datapath_cursor *cursor, void *keys, void *values,
+		   uint32_t *count);
+
+/* Sums over all CPUs. 0 or -errno. */
+int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_counters *ret);
+int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret);
+/* Sets the sum (on one CPU, zero on the others). Only for ids that no program counts on. */
+int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters);
+int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters);
+
+/* Returns when every packet that was being decided on when it was called has been decided: an RCU grace period. */
+void datapath_quiesce(struct datapath *dp);
+
+#endif

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Next hops in the kernel: to each backend, and to any client. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "splitter.h"
+
+/* --- warnings ------------------------------------------------------------------------------------------------------
+ */
+
+static void warn(char **warnings, const char *text)
+{
+	char *longer;
+
+	if (asprintf(&longer, "%s%s\n", *warnings ? *warnings : "", text) < 0)
+		return;
+	free(*warnings);
+	*warnings = longer;
+}
+
+static const char *link_name(const struct routes *routes, uint32_t ifindex)
+{
+	const struct link_info *link = routes_link(routes, ifindex);
+
+	return link ? link->name : "?";
+}
+
+static void warn_of_backend(char **warnings, const struct routes *routes, const struct backend_identity *identity,
+			    enum resolution resolution, const struct resolved *to, bool allowed)
+{
+	char backend[ADDRESS_TEXT_SIZE], neighbour[ADDRESS_TEXT_SIZE], text[512];
+	const char *name = link_name(routes, to->hop.ifindex);
+
+	endpoint_format(&identity->address, ntohs(identity->port), backend);
+	address_format(&to->neighbour, neighbour);
+	if (resolution == RESOLUTION_LOCAL)
+		snprintf(text, sizeof(text), "%s: backend %s is an address of this host, which cannot be a backend",
+			 identity->service, backend);
+	else if (resolution == RESOLUTION_NO_ROUTE)
+		snprintf(text, sizeof(text), "%s: no route to backend %s; add one: ip route add ..", identity->service,
+			 backend);
+	else if (resolution == RESOLUTION_LINK_DOWN)
+		snprintf(text, sizeof(text), "%s: backend %s is behind %s, which is down: ip link set dev %s up",
+			 identity->service, backend, name, name);
+	else if (!allowed)
+		snprintf(text, sizeof(text),
+			 "%s: backend %s is behind %s, which is not among the interfaces of the "
+			 "configuration",
+			 identity->service, backend, name);
+	else
+		snprintf(text, sizeof(text), "%s: no next hop to backend %s: %s does not answer on %s",
+			 identity->service, backend, neighbour, name);
+	warn(warnings, text);
+}
+
+/* --- backends ------------------------------------------------------------------------------------------------------
+ */
+
+static bool may_send_on(const struct splitter *sp, uint32_t ifindex)
+{
+	for (size_t i = 0; i < sp->ifindex_count; i++)
+		if (sp->ifindex[i] == ifindex)
+			return true;
+	return false;
+}
+
+/* Writes the hop that is not in force, then flips. A MAC that was known is kept while its neighbour does not answer. */
+static void set_hop(struct backend *b, const struct next_hop *hop)
+{
+	uint8_t idle = !(b->hop_active & 1);
+
+	if (memcmp(&b->hop[!idle], hop, sizeof(*hop)) == 0)
+		return;
+	b->hop[idle] = *hop;
+	__atomic_store_n(&b->hop_active, idle, __ATOMIC_RELEASE);
+}
+
+enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes,
+					 struct resolved *ret)
+{
+	struct backend *b = datapath_backend(sp->datapath, id);
+	enum resolution resolution = routes_resolve(routes, &sp->backends[id].identity.address, ret);
+
+	if (!address_is_zero(&ret->source))
+		b->source = splitter_source_id(sp, &ret->source);
+	if (resolution == RESOLVED && may_send_on(sp, ret->hop.ifindex))
+		set_hop(b, &ret->hop);
+	return resolution;
+}
+
+static void refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes, char **warnings,
+			    probe_function probe, void *context)
+{
+	struct resolved to;
+	enum resolution resolution = splitter_refresh_backend(sp, id, routes, &to);
+	bool allowed = may_send_on(sp, to.hop.ifindex);
+
+	if ((resolution != RESOLVED || !allowed) && sp->backends[id].use == ID_USED)
+		warn_of_backend(warnings, routes, &sp->backends[id].identity, resolution, &to, allowed);
+	if (probe && (resolution == RESOLUTION_NO_NEIGHBOUR || (resolution == RESOLVED && to.stale)))
+		probe(context, to.hop.ifindex, &to.neighbour);
+}
+
+/* --- clients -------------------------------------------------------------------------------------------------------
+ */
+
+static int compare_keys(const struct hop_entry *a, const struct hop_entry *b)
+{
+	return memcmp(&a->key, &b->key, sizeof(a->key));
+}
+
+/* Both lists are sorted: one walk finds what is new, what is other and what is gone. */
+static int write_difference(struct splitter *sp, const struct hop_entry *wanted, size_t count)
+{
+	size_t old = 0, new = 0;
+	int error = 0;
+
+	while ((old < sp->hop_count || new < count) && !error) {
+		int order = old == sp->hop_count ? 1 : new == count ? -1 : compare_keys(&sp->hops[old], &wanted[new]);
+
+		if (order < 0)
+			error = datapath_delete(sp->datapath, MAP_NEXT_HOPS, &sp->hops[old].key);
+		else if (order > 0 || memcmp(&sp->hops[old].value, &wanted[new].value, sizeof(wanted->value)))
+			error = datapath_update(sp->datapath, MAP_NEXT_HOPS, &wanted[new].key, &wanted[new].value);
+		old += order <= 0;
+		new += order >= 0;
+	}
+	return error;
+}
+
+static int sort_keys(const void *a, const void *b)
+{
+	return compare_keys(a, b);
+}
+
+static int refresh_clients(struct splitter *sp, const struct routes *routes)
+{
+	_cleanup_free_ struct hop_entry *wanted = NULL;
+	size_t count = 0;
+	int error = routes_hops(routes, sp->ifindex, sp->ifindex_count, &wanted, &count);
+
+	if (error)
+		return error;
+	if (count)
+		qsort(wanted, count, sizeof(*wanted), sort_keys);
+	error = write_difference(sp, wanted, count);
+	free(sp->hops);
+	sp->hops = NULL;
+	sp->hop_count = 0;
+	if (error)
+		return error; /* next time everything is written */
+	sp->hops = TAKE_PTR(wanted);
+	sp->hop_count = count;
+	return 0;
+}
+
+/* Gateways of routes that clients may be behind, whose MAC is missing: nothing else would ask for it. */
+static void probe_gateways(struct splitter *sp, const struct routes *routes, probe_function probe, void *context)
+{
+	struct resolved to;
+
+	for (size_t i = 0; i < routes->route_count; i++) {
+		const struct route_info *route = &routes->routes[i];
+		enum resolution resolution;
+
+		if (address_is_zero(&route->gateway) || !may_send_on(sp, route->ifindex))
+			continue;
+		resolution = routes_resolve(routes, &route->gateway, &to);
+		if (resolution == RESOLUTION_NO_NEIGHBOUR || (resolution == RESOLVED && to.stale))
+			probe(context, to.hop.ifindex, &to.neighbour);
+	}
+}
+
+int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, probe_function probe, void *context)
+{
+	char *warnings = NULL;
+
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
+		if (sp->backends[id].use != ID_FREE && sp->backends[id].identity.port)
+			refresh_backend(sp, id, routes, &warnings, probe, context);
+	if (probe)
+		probe_gateways(sp, routes, probe, context);
+	free(sp->warnings);
+	sp->warnings = warnings;
+	return refresh_clients(sp, routes);
+}
+
+void splitter_probe_wanted(struct splitter *sp, probe_function probe, void *context)
+{
+	struct wanted_neighbour key;
+
+	/* Bounded: a flood of unreachable clients is no reason to ask for ever. */
+	for (int i = 0; i < 256 && datapath_next_key(sp->datapath, MAP_WANTED_NEIGHBOURS, NULL, &key) == 0; i++) {
+		probe(context, key.ifindex, &key.address);
+		datapath_delete(sp->datapath, MAP_WANTED_NEIGHBOURS, &key);
+	}
+}

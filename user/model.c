@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "model.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SWITCHED_WEIGHT 100 /* what one variant alone gets; any number but 0 means the same */
+
+static void service_release(struct service_model *s)
+{
+	for (size_t i = 0; i < s->variant_count; i++)
+		free(s->variants[i].backends);
+	free(s->variants);
+	free(s->cohorts);
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	for (size_t i = 0; i < m->service_count; i++)
+		service_release(&m->services[i]);
+	free(m->services);
+	free(m->interfaces);
+	free(m);
+}
+
+/* Copies an array; NULL stays NULL for an empty one. */
+static int copy_array(const void *from, size_t count, size_t size, void *ret)
+{
+	void *copy = NULL;
+
+	if (count) {
+		copy = calloc(count, size);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, from, count * size);
+	}
+	*(void **)ret = copy;
+	return 0;
+}
+
+/* @to is a shallow copy of @from whose pointers are NULL and counts 0. */
+static int copy_service_arrays(const struct service_model *from, struct service_model *to)
+{
+	if (copy_array(from->cohorts, from->cohort_count, sizeof(*to->cohorts), &to->cohorts))
+		return -ENOMEM;
+	to->cohort_count = from->cohort_count;
+	if (copy_array(from->variants, from->variant_count, sizeof(*to->variants), &to->variants))
+		return -ENOMEM;
+	for (size_t i = 0; i < from->variant_count; i++) {
+		const struct variant_model *v = &from->variants[i];
+
+		if (copy_array(v->backends, v->backend_count, sizeof(*v->backends), &to->variants[i].backends))
+			return -ENOMEM;
+		to->variant_count = i + 1; /* only what is copied is freed */
+	}
+	return 0;
+}
+
+int model_copy(const struct model *m, struct model **ret)
+{
+	_cleanup_(model_freep) struct model *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *m;
+	copy->interfaces = NULL;
+	copy->services = NULL;
+	copy->service_count = 0;
+	if (copy_array(m->interfaces, m->interface_count, sizeof(*m->interfaces), &copy->interfaces) ||
+	    copy_array(m->services, m->service_count, sizeof(*m->services), &copy->services))
+		return -ENOMEM;
+	for (size_t i = 0; i < m->service_count; i++) {
+		struct service_model *s = &copy->services[i];
+
+		s->variants = NULL;
+		s->variant_count = 0;
+		s->cohorts = NULL;
+		s->cohort_count = 0;
+		copy->service_count = i + 1;
+		if (copy_service_arrays(&m->services[i], s))
+			return -ENOMEM;
+	}
+	*ret = TAKE_PTR(copy);
+	return 0;
+}
+
+struct service_model *model_find_service(struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->service_count; i++) {
+		if (!strcmp(m->services[i].name, name))
+			return &m->services[i];
+	}
+	return NULL;
+}
+
+int service_find_variant(const struct service_model *s, const char *name)
+{
+	for (size_t i = 0; i < s->variant_count; i++) {
+		if (!strcmp(s->variants[i].name, name))
+			return i;
+	}
+	return -1;
+}
+
+/* "blue, green, canary", cut where @size ends. */
+static const char *list_variants(const struct service_model *s, char *text, size_t size)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < s->variant_count && length < size; i++)
+		length += snprintf(text + length, size - length, "%s%s", i ? ", " : "", s->variants[i].name);
+	return text;
+}
+
+static int refuse_unknown_variant(const struct service_model *s, const char *variant, struct refusal *why)
+{
+	char names[256];
+
+	return refuse(why, ENOENT, "unknown variant '%s' of %s; it has %s", variant, s->name,
+		      list_variants(s, names, sizeof(names)));
+}
+
+static int refuse_empty_variant(const struct service_model *s, const char *variant, struct refusal *why)
+{
+	return refuse(why, EINVAL, "%s of %s has no backends: give it some in the configuration first", variant,
+		      s->name);
+}
+
+/* Puts the named weights in the order of the service's variants; those not named are -1. */
+static int weights_by_variant(const struct service_model *s, const struct weight *weights, size_t count,
+			      int64_t by_variant[VARIANTS_MAX], struct refusal *why)
+{
+	for (size_t i = 0; i < VARIANTS_MAX; i++)
+		by_variant[i] = -1;
+	for (size_t i = 0; i < count; i++) {
+		const struct weight *w = &weights[i];
+		int variant = service_find_variant(s, w->variant);
+
+		if (variant < 0)
+			return refuse_unknown_variant(s, w->variant, why);
+		if (by_variant[variant] >= 0)
+			return refuse(why, EINVAL, "%s is named twice: give it one weight", w->variant);
+		if (w->weight > WEIGHT_MAX)
+			return refuse(why, EINVAL, "%s=%u is too much: a weight is a whole number from 0 to %u",
+				      w->variant, w->weight, WEIGHT_MAX);
+		if (w->weight && !s->variants[variant].backend_count)
+			return refuse_empty_variant(s, w->variant, why);
+		by_variant[variant] = w->weight;
+	}
+	return 0;
+}
+
+int service_set_weights(struct service_model *s, const struct weight *weights, size_t count, struct refusal *why)
+{
+	int64_t by_variant[VARIANTS_MAX];
+	char names[256];
+	int64_t sum = 0;
+	int err;
+
+	err = weights_by_variant(s, weights, count, by_variant, why);
+	if (err)
+		return err;
+	for (size_t i = 0; i < s->variant_count; i++) {
+		const struct variant_model *v = &s->variants[i];
+
+		if (by_variant[i] >= 0)
+			sum += by_variant[i];
+		else if (v->weight)
+			return refuse(why, EINVAL,
+				      "%s has weight %u and is not named: say %s=%u to keep it or %s=0 to take it away",
+				      v->name, v->weight, v->name, v->weight, v->name);
+	}
+	if (!sum)
+		return refuse(why, EINVAL, "all weights of %s would be 0: give at least one of %s a weight above 0",
+			      s->name, list_variants(s, names, sizeof(names)));
+	for (size_t i = 0; i < s->variant_count; i++)
+		s->variants[i].weight = by_variant[i] > 0 ? by_variant[i] : 0;
+	return 0;
+}
+
+int service_switch(struct service_model *s, const char *variant, struct refusal *why)
+{
+	struct weight weights[VARIANTS_MAX];
+	int to = service_find_variant(s, variant);
+
+	if (to < 0)
+		return refuse_unknown_variant(s, variant, why);
+	for (size_t i = 0; i < s->variant_count; i++) {
+		memcpy(weights[i].variant, s->variants[i].name, NAME_SIZE);
+		weights[i].weight = (int)i == to ? SWITCHED_WEIGHT : 0;
+	}
+	return service_set_weights(s, weights, s->variant_count, why);
+}
+
+/* What speaks against a cohort, but for memory. */
+static int check_cohort(const struct service_model *s, const struct prefix *source, const char *variant,
+			struct refusal *why)
+{
+	char asked[ADDRESS_TEXT_SIZE], other[ADDRESS_TEXT_SIZE];
+	bool ipv4 = address_is_ipv4(&s->vip.address);
+	int index = service_find_variant(s, variant);
+
+	if (index < 0)
+		return refuse_unknown_variant(s, variant, why);
+	if (!s->variants[index].backend_count)
+		return refuse_empty_variant(s, variant, why);
+	prefix_format(source, asked);
+	if (address_is_ipv4(&source->address) != ipv4)
+		return refuse(why, EINVAL, "%s can hold no client of %s, whose address is %s: give an %s prefix", asked,
+			      s->name, address_format(&s->vip.address, other), ipv4 ? "IPv4" : "IPv6");
+	for (size_t i = 0; i < s->cohort_count; i++) {
+		const struct cohort_model *c = &s->cohorts[i];
+
+		if (prefix_overlaps(&c->source, source))
+			return refuse(why, EEXIST,
+				      "%s overlaps cohort %s (variant %s) of %s: remove that one first, or give "
+				      "another prefix",
+				      asked, prefix_format(&c->source, other), c->variant, s->name);
+	}
+	return 0;
+}
+
+int service_add_cohort(struct service_model *s, const struct prefix *source, const char *variant, bool by_command,
+		       struct refusal *why)
+{
+	struct cohort_model *cohorts, *c;
+	int err = check_cohort(s, source, variant, why);
+
+	if (err)
+		return err;
+	cohorts = reallocarray(s->cohorts, s->cohort_count + 1, sizeof(*cohorts));
+	if (!cohorts)
+		return refuse(why, ENOMEM, "out of memory");
+	s->cohorts = cohorts;
+	c = &cohorts[s->cohort_count++];
+	*c = (struct cohort_model){.source = *source, .by_command = by_command};
+	memcpy(c->variant, s->variants[service_find_variant(s, variant)].name, NAME_SIZE);
+	return 0;
+}
+
+int service_remove_cohort(struct service_model *s, const struct prefix *source, struct refusal *why)
+{
+	char asked[ADDRESS_TEXT_SIZE], other[ADDRESS_TEXT_SIZE];
+	const struct cohort_model *near = NULL;
+
+	for (size_t i = 0; i < s->cohort_count; i++) {
+		struct cohort_model *c = &s->cohorts[i];
+
+		if (prefix_equal(&c->source, source)) {
+			memmove(c, c + 1, (s->cohort_count - i - 1) * sizeof(*c));
+			s->cohort_count--;
+			return 0;
+		}
+		if (prefix_overlaps(&c->source, source))
+			near = c;
+	}
+	prefix_format(source, asked);
+	if (near)
+		return refuse(why, ENOENT, "%s has no cohort %s; did you mean %s?", s->name, asked,
+			      prefix_format(&near->source, other));
+	return refuse(why, ENOENT, "%s has no cohort %s; it has %zu, none of them near it", s->name, asked,
+		      s->cohort_count);
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "model_diff.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "names.h"
+
+struct lines {
+	FILE *stream;
+	const char *service;
+};
+
+static void line(struct lines *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void line(struct lines *l, const char *format, ...)
+{
+	va_list arguments;
+
+	if (l->service)
+		fprintf(l->stream, "%s: ", l->service);
+	va_start(arguments, format);
+	vfprintf(l->stream, format, arguments);
+	va_end(arguments);
+	fputc('\n', l->stream);
+}
+
+static bool has_backend(const struct variant_model *v, const struct backend_model *wanted, bool same_weight)
+{
+	for (size_t i = 0; i < v->backend_count; i++)
+		if (address_equal(&v->backends[i].endpoint.address, &wanted->endpoint.address) &&
+		    v->backends[i].endpoint.port == wanted->endpoint.port &&
+		    (!same_weight || v->backends[i].weight == wanted->weight))
+			return true;
+	return false;
+}
+
+static void diff_backends(struct lines *l, const struct variant_model *before, const struct variant_model *after)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < before->backend_count; i++) {
+		const struct backend_model *b = &before->backends[i];
+
+		if (!has_backend(after, b, false))
+			line(l, "backend %s removed from %s",
+			     endpoint_format(&b->endpoint.address, b->endpoint.port, text), after->name);
+	}
+	for (size_t i = 0; i < after->backend_count; i++) {
+		const struct backend_model *b = &after->backends[i];
+
+		endpoint_format(&b->endpoint.address, b->endpoint.port, text);
+		if (!has_backend(before, b, false))
+			line(l, "backend %s added to %s", text, after->name);
+		else if (!has_backend(before, b, true))
+			line(l, "backend %s of %s now has weight %u", text, after->name, b->weight);
+	}
+}
+
+static void diff_variants(struct lines *l, const struct service_model *before, const struct service_model *after)
+{
+	for (size_t i = 0; i < before->variant_count; i++)
+		if (service_find_variant(after, before->variants[i].name) < 0)
+			line(l, "variant %s removed", before->variants[i].name);
+	for (size_t i = 0; i < after->variant_count; i++) {
+		const struct variant_model *v = &after->variants[i];
+		int old = service_find_variant(before, v->name);
+
+		if (old < 0) {
+			line(l, "variant %s added, weight %u, %zu backends", v->name, v->weight, v->backend_count);
+			continue;
+		}
+		if (before->variants[old].weight != v->weight)
+			line(l, "weight of %s changed from %u to %u", v->name, before->variants[old].weight, v->weight);
+		diff_backends(l, &before->variants[old], v);
+	}
+}
+
+static bool has_cohort(const struct service_model *s, const struct cohort_model *wanted)
+{
+	for (size_t i = 0; i < s->cohort_count; i++)
+		if (prefix_equal(&s->cohorts[i].source, &wanted->source) &&
+		    strcmp(s->cohorts[i].variant, wanted->variant) == 0)
+			return true;
+	return false;
+}
+
+static void diff_cohorts(struct lines *l, const struct service_model *before, const struct service_model *after)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < before->cohort_count; i++)
+		if (!has_cohort(after, &before->cohorts[i]))
+			line(l, "cohort %s to %s removed", prefix_format(&before->cohorts[i].source, text),
+			     before->cohorts[i].variant);
+	for (size_t i = 0; i < after->cohort_count; i++)
+		if (!has_cohort(before, &after->cohorts[i]))
+			line(l, "cohort %s to %s added", prefix_format(&after->cohorts[i].source, text),
+			     after->cohorts[i].variant);
+}
+
+static void diff_settings(struct lines *l, const struct service_model *before, const struct service_model *after)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (!address_equal(&before->vip.address, &after->vip.address) || before->vip.port != after->vip.port ||
+	    before->protocol != after->protocol)
+		line(l, "address is now %s %s; connections to the old one end",
+		     endpoint_format(&after->vip.address, after->vip.port, text), name_of_protocol(after->protocol));
+	if (before->forward != after->forward)
+		line(l, "forward is now %s; connections that were open end", name_of_forward(after->forward));
+	if (before->affinity != after->affinity)
+		line(l, "affinity is now %s", name_of_affinity(after->affinity));
+	if (before->source_count != after->source_count ||
+	    memcmp(before->sources, after->sources, after->source_count * sizeof(*after->sources)) ||
+	    before->port_min != after->port_min || before->port_max != after->port_max)
+		line(l, "nat sources or ports changed");
+	if (before->drain_timeout_s != after->drain_timeout_s || before->drain_limit_s != after->drain_limit_s)
+		line(l, "drain is now %us, at most %us", after->drain_timeout_s, after->drain_limit_s);
+	if (before->udp_miss != after->udp_miss)
+		line(l, "udp_miss is now %s", after->udp_miss == UDP_MISS_BASE ? "base" : "entry");
+}
+
+static const struct service_model *find(const struct model *m, const char *name)
+{
+	for (size_t i = 0; i < m->service_count; i++)
+		if (strcmp(m->services[i].name, name) == 0)
+			return &m->services[i];
+	return NULL;
+}
+
+static void diff_services(struct lines *l, const struct model *before, const struct model *after)
+{
+	for (size_t i = 0; i < before->service_count; i++)
+		if (!find(after, before->services[i].name))
+			line(l, "service %s removed", before->services[i].name);
+	for (size_t i = 0; i < after->service_count; i++) {
+		const struct service_model *s = &after->services[i], *old = find(before, s->name);
+
+		if (!old) {
+			line(l, "service %s added", s->name);
+			continue;
+		}
+		l->service = s->name;
+		diff_settings(l, old, s);
+		diff_variants(l, old, s);
+		diff_cohorts(l, old, s);
+		l->service = NULL;
+	}
+}
+
+static bool has_interface(const struct model *m, const struct interface_model *wanted)
+{
+	for (size_t i = 0; i < m->interface_count; i++)
+		if (strcmp(m->interfaces[i].name, wanted->name) == 0 && m->interfaces[i].attach == wanted->attach)
+			return true;
+	return false;
+}
+
+static void diff_host(struct lines *l, const struct model *before, const struct model *after)
+{
+	for (size_t i = 0; i < before->interface_count; i++)
+		if (!has_interface(after, &before->interfaces[i]))
+			line(l, "interface %s (%s) removed", before->interfaces[i].name,
+			     name_of_attach(before->interfaces[i].attach));
+	for (size_t i = 0; i < after->interface_count; i++)
+		if (!has_interface(before, &after->interfaces[i]))
+			line(l, "interface %s (%s) added", after->interfaces[i].name,
+			     name_of_attach(after->interfaces[i].attach));
+	if (before->tcp_idle_s != after->tcp_idle_s || before->udp_idle_s != after->udp_idle_s)
+		line(l, "flows are forgotten after %us (tcp), %us (udp) of silence", after->tcp_idle_s,
+		     after->udp_idle_s);
+	if (memcmp(&before->limits, &after->limits, sizeof(before->limits)))
+		line(l, "limits changed: in force after `headgate detach` and a new start of headgated");
+}
+
+int model_diff(const struct model *before, const struct model *after, char **ret)
+{
+	char *text = NULL;
+	size_t length = 0;
+	struct lines l = {.stream = open_memstream(&text, &length)};
+
+	if (!l.stream)
+		return -ENOMEM;
+	diff_host(&l, before, after);
+	diff_services(&l, before, after);
+	if (fclose(l.stream)) {
+		free(text);
+		return -ENOMEM;
+	}
+	if (!length) {
+		free(text);
+		text = NULL;
+	}
+	*ret = text;
+	return 0;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "names.h"
+
+#include <netinet/in.h>
+
+const char *name_of_drop(enum drop_reason reason)
+{
+	static const char *const names[DROP_REASONS] = {
+		[DROP_MALFORMED] = "malformed",
+		[DROP_TTL] = "ttl",
+		[DROP_NO_BACKEND] = "no_backend",
+		[DROP_NO_NEXT_HOP] = "no_next_hop",
+		[DROP_NO_FLOW] = "no_flow",
+		[DROP_NO_SOURCE] = "no_source",
+		[DROP_PORTS_EXHAUSTED] = "ports_exhausted",
+		[DROP_FLOW_TABLE_FULL] = "flow_table_full",
+	};
+
+	return names[reason];
+}
+
+const char *name_of_forward(enum forward_mode mode)
+{
+	return mode == FORWARD_NAT ? "nat" : "dnat";
+}
+
+const char *name_of_protocol(uint8_t protocol)
+{
+	return protocol == IPPROTO_UDP ? "udp" : "tcp";
+}
+
+const char *name_of_attach(enum attach_mode mode)
+{
+	switch (mode) {
+	case ATTACH_NATIVE:
+		return "native";
+	case ATTACH_GENERIC:
+		return "generic";
+	default:
+		return "auto";
+	}
+}
+
+const char *name_of_affinity(enum affinity affinity)
+{
+	return affinity == AFFINITY_CLIENT ? "client" : "connection";
+}

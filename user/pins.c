@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "pins.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "abi.h"
+#include "datapath.h"
+
+#define BPFFS "/sys/fs/bpf"
+
+/* All maps of bpf/maps.h. */
+static const char *const map_names[] = {
+	"vips",
+	"reply_origins",
+	"services",
+	"cohorts",
+	"rows",
+	"half_open",
+	"established",
+	"source_ports",
+	"sources",
+	"backends",
+	"backend_identities",
+	"next_hops",
+	"wanted_neighbours",
+	"devices",
+	"service_counters",
+	"backend_counters",
+};
+
+static const char *folder_path(const char *pins, const char *folder, char path[PINS_PATH_SIZE])
+{
+	snprintf(path, PINS_PATH_SIZE, "%s/v%d/%s", pins, HEADGATE_ABI, folder);
+	return path;
+}
+
+const char *pins_map_path(const char *pins, const char *map, char path[PINS_PATH_SIZE])
+{
+	snprintf(path, PINS_PATH_SIZE, "%s/v%d/maps/%s", pins, HEADGATE_ABI, map);
+	return path;
+}
+
+/* bpffs allows no dot in a name and the kernel no percent in an interface's, so eth0.7 is pinned as eth0%7. */
+static void replace_characters(char *text, char from, char to)
+{
+	for (; *text; text++)
+		if (*text == from)
+			*text = to;
+}
+
+static const char *link_path(const char *pins, const char *interface, char path[PINS_PATH_SIZE])
+{
+	int folder = snprintf(path, PINS_PATH_SIZE, "%s/v%d/links/", pins, HEADGATE_ABI);
+
+	snprintf(path + folder, PINS_PATH_SIZE - folder, "%s", interface);
+	replace_characters(path + folder, '.', '%');
+	return path;
+}
+
+int pins_open_map(const char *pins, const char *map)
+{
+	char path[PINS_PATH_SIZE];
+	int fd = bpf_obj_get(pins_map_path(pins, map, path));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
+/* mkdir -p, but only of what bpffs may hold. */
+static int make_folders(const char *path)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0700) && errno != EEXIST)
+			return -errno;
+		*slash = '/';
+	}
+	return mkdir(copy, 0700) && errno != EEXIST ? -errno : 0;
+}
+
+static int prepare_bpffs(const char *pins, struct refusal *why)
+{
+	int error;
+
+	if (strncmp(pins, BPFFS "/", strlen(BPFFS "/")) == 0 && !is_bpffs(BPFFS) &&
+	    mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
+		return refuse(why, errno, "cannot mount bpffs: %s; as root: mount -t bpf bpf " BPFFS, strerror(errno));
+	error = make_folders(pins);
+	if (error)
+		return refuse(why, -error, "cannot make the folder %s: %s; say --pins with a folder in a bpffs", pins,
+			      strerror(-error));
+	if (!is_bpffs(pins))
+		return refuse(why, EINVAL,
+			      "%s is not in a bpffs; say --pins with a folder in one, or: mount -t bpf bpf " BPFFS,
+			      pins);
+	return 0;
+}
+
+static size_t count_pinned_maps(const char *pins)
+{
+	char path[PINS_PATH_SIZE];
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(map_names); i++)
+		if (access(pins_map_path(pins, map_names[i], path), F_OK) == 0)
+			count++;
+	return count;
+}
+
+struct count_context {
+	size_t count;
+};
+
+static void count_interface(const char *interface, void *context)
+{
+	(void)interface;
+	((struct count_context *)context)->count++;
+}
+
+int pins_prepare(const char *pins, bool *ret_adopt, struct refusal *why)
+{
+	char maps[PINS_PATH_SIZE], links[PINS_PATH_SIZE];
+	struct count_context attached = {};
+	size_t pinned;
+	int error = prepare_bpffs(pins, why);
+
+	if (error)
+		return error;
+	pinned = count_pinned_maps(pins);
+	if (pinned && pinned < ARRAY_SIZE(map_names)) {
+		datapath_each_interface(pins, count_interface, &attached);
+		if (attached.count)
+			return refuse(
+				why, EBUSY,
+				"%s holds only a part of a data path that is attached; run `headgate detach`, then "
+				"start again (connections through NAT end)",
+				pins);
+		datapath_remove(pins);
+		pinned = 0;
+	}
+	error = make_folders(folder_path(pins, "maps", maps));
+	if (!error)
+		error = make_folders(folder_path(pins, "links", links));
+	if (error)
+		return refuse(why, -error, "cannot make folders in %s: %s", pins, strerror(-error));
+	*ret_adopt = pinned > 0;
+	return 0;
+}
+
+/* Which interface a pinned link is on now; 0 when that is gone. */
+static uint32_t link_ifindex(int link)
+{
+	struct bpf_link_info info = {};
+	__u32 length = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link, &info, &length))
+		return 0;
+	return info.xdp.ifindex;
+}
+
+static enum attach_mode attached_mode(uint32_t ifindex)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	if (bpf_xdp_query(ifindex, 0, &query) == 0 && query.attach_mode == XDP_ATTACHED_SKB)
+		return ATTACH_GENERIC;
+	return ATTACH_NATIVE;
+}
+
+/* The name of the program that is on an interface, for a refusal that names it. */
+static void describe_program(uint32_t ifindex, char *text, size_t size)
+{
+	struct bpf_prog_info info = {};
+	__u32 length = sizeof(info), id = 0;
+	_cleanup_close_ int fd = -1;
+
+	snprintf(text, size, "another XDP program");
+	if (bpf_xdp_query_id(ifindex, 0, &id) || !id)
+		return;
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0)
+		snprintf(text, size, "XDP program '%s' (id %u)", info.name, id);
+}
+
+static int create_link(const char *interface, uint32_t ifindex, int program, enum attach_mode mode)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options,
+		    .flags = mode == ATTACH_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+	int fd = bpf_link_create(program, ifindex, BPF_XDP, &options);
+
+	(void)interface;
+	return fd < 0 ? -errno : fd;
+}
+
+static int refuse_attach(const char *interface, uint32_t ifindex, enum attach_mode mode, int error, struct refusal *why)
+{
+	char program[128];
+
+	if (error == -EBUSY || error == -EEXIST) {
+		describe_program(ifindex, program, sizeof(program));
+		return refuse(why, EBUSY,
+			      "%s already runs %s, which Headgate does not replace; take it off first: "
+			      "ip link set dev %s xdp off",
+			      interface, program, interface);
+	}
+	return refuse(why, -error, "cannot attach to %s in %s mode: %s; %s", interface,
+		      mode == ATTACH_GENERIC ? "generic" : "native", strerror(-error),
+		      mode == ATTACH_NATIVE ? "say attach: generic for it, or run `headgate doctor`"
+					    : "run `headgate doctor`");
+}
+
+/* A pinned link of ours on this very interface: the new program takes over without a gap. -ENOENT: there is none. */
+static int take_over(const char *path, uint32_t ifindex, int program)
+{
+	_cleanup_close_ int link = bpf_obj_get(path);
+
+	if (link < 0)
+		return -ENOENT;
+	if (link_ifindex(link) != ifindex) {
+		unlink(path);
+		return -ENOENT;
+	}
+	return bpf_link_update(link, program, NULL) ? -errno : 0;
+}
+
+int pins_attach(const char *pins, const char *interface, uint32_t ifindex, int program, enum attach_mode mode,
+		enum attach_mode *ret_mode, struct refusal *why)
+{
+	enum attach_mode tried = mode == ATTACH_GENERIC ? ATTACH_GENERIC : ATTACH_NATIVE;
+	_cleanup_close_ int link = -1;
+	char path[PINS_PATH_SIZE];
+	int error = take_over(link_path(pins, interface, path), ifindex, program);
+
+	if (error == 0) {
+		*ret_mode = attached_mode(ifindex);
+		if (mode == ATTACH_AUTO || mode == *ret_mode)
+			return 0;
+		unlink(path); /* the mode was changed: no way without a gap */
+	} else if (error != -ENOENT) {
+		return refuse(why, -error, "cannot replace the program on %s: %s", interface, strerror(-error));
+	}
+	link = create_link(interface, ifindex, program, tried);
+	if (link < 0 && mode == ATTACH_AUTO && link != -EBUSY && link != -EEXIST) {
+		tried = ATTACH_GENERIC;
+		link = create_link(interface, ifindex, program, tried);
+	}
+	if (link < 0)
+		return refuse_attach(interface, ifindex, tried, link, why);
+	if (bpf_obj_pin(link, path))
+		return refuse(why, errno, "cannot pin the link of %s as %s: %s", interface, path, strerror(errno));
+	*ret_mode = tried;
+	return 0;
+}
+
+int pins_detach(const char *pins, const char *interface)
+{
+	char path[PINS_PATH_SIZE];
+
+	return unlink(link_path(pins, interface, path)) ? -errno : 0;
+}
+
+int datapath_each_interface(const char *pins, void (*each)(const char *interface, void *context), void *context)
+{
+	char path[PINS_PATH_SIZE];
+	DIR *folder = opendir(folder_path(pins, "links", path));
+
+	if (!folder)
+		return -errno;
+	for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
+		if (entry->d_name[0] == '.')
+			continue;
+		replace_characters(entry->d_name, '%', '.');
+		each(entry->d_name, context);
+	}
+	closedir(folder);
+	return 0;
+}
+
+static void remove_folder(const char *pins, const char *folder)
+{
+	char path[PINS_PATH_SIZE], file[PINS_PATH_SIZE + 256];
+	DIR *entries = opendir(folder_path(pins, folder, path));
+
+	if (!entries)
+		return;
+	for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+		unlink(file);
+	}
+	closedir(entries);
+	rmdir(path);
+}
+
+int datapath_remove(const char *pins)
+{
+	char path[PINS_PATH_SIZE];
+
+	if (access(folder_path(pins, "", path), F_OK))
+		return -errno;
+	remove_folder(pins, "links"); /* first: from here on packets pass */
+	remove_folder(pins, "maps");
+	if (rmdir(path))
+		return -errno;
+	rmdir(pins);
+	return 0;
+}

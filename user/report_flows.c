@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Flows, and the explanation of one. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "cohorts.h"
+#include "expiry.h"
+#include "hash.h"
+#include "report.h"
+
+#define FLOW_BATCH 1024U
+
+/* Seconds of a number of ticks of 2^30 ns. */
+static json_t *ticks_in_seconds(uint32_t ticks)
+{
+	return json_integer((uint64_t)ticks * (1ULL << TICK_SHIFT) / 1000000000);
+}
+
+static json_t *flow_source(const struct splitter *sp, const struct flow *f)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	if (!f->source || f->source >= SOURCE_IDS_MAX)
+		return json_null();
+	return json_string(endpoint_format(&sp->sources[f->source], ntohs(f->source_port), text));
+}
+
+json_t *report_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, bool half_open,
+		    uint32_t now_tick)
+{
+	bool closing = f->flags & (FLOW_RESET | FLOW_CLIENT_FIN | FLOW_SERVER_FIN);
+	json_t *object = json_object();
+	char text[ADDRESS_TEXT_SIZE];
+
+	json_object_set_new(object, "service", json_string(sp->services[key->service].name));
+	json_object_set_new(object, "client", json_string(endpoint_format(&key->client, ntohs(key->port), text)));
+	json_object_set_new(object, "variant", report_backend_variant(sp, f->backend));
+	json_object_set_new(object, "backend", report_backend_endpoint(sp, f->backend));
+	json_object_set_new(object, "state",
+			    json_string(closing     ? "closing"
+					: half_open ? "half-open"
+						    : "established"));
+	json_object_set_new(object, "source", flow_source(sp, f));
+	json_object_set_new(object, "age_s", ticks_in_seconds(ticks_since(f->opened, now_tick)));
+	json_object_set_new(object, "idle_s", ticks_in_seconds(ticks_since(f->seen, now_tick)));
+	return object;
+}
+
+static bool flow_wanted(const struct splitter *sp, const struct flow_filter *filter, const struct flow_key *key)
+{
+	if (key->service >= datapath_limits(sp->datapath)->services || sp->services[key->service].use != ID_USED)
+		return false;
+	if (filter->service && strcmp(filter->service, sp->services[key->service].name))
+		return false;
+	return !filter->client || address_equal(filter->client, &key->client);
+}
+
+static int append_flows(struct splitter *sp, enum datapath_map map, const struct flow_filter *filter, uint32_t now_tick,
+			json_t *array, size_t *total)
+{
+	_cleanup_free_ struct flow_key *keys = calloc(FLOW_BATCH, sizeof(*keys));
+	_cleanup_free_ struct flow *flows = calloc(FLOW_BATCH, sizeof(*flows));
+	struct datapath_cursor cursor = {};
+	uint32_t count;
+	int result;
+
+	if (!keys || !flows)
+		return -1;
+	do {
+		count = FLOW_BATCH;
+		result = datapath_batch(sp->datapath, map, &cursor, keys, flows, &count);
+		if (result < 0)
+			return result;
+		for (uint32_t i = 0; i < count; i++) {
+			if (!flow_wanted(sp, filter, &keys[i]))
+				continue;
+			(*total)++;
+			if (json_array_size(array) < filter->limit)
+				json_array_append_new(array, report_flow(sp, &keys[i], &flows[i], map == MAP_HALF_OPEN,
+									 now_tick));
+		}
+	} while (result == 0);
+	return 0;
+}
+
+json_t *report_flows(struct splitter *sp, const struct flow_filter *filter, uint32_t now_tick)
+{
+	json_t *array = json_array();
+	size_t total = 0;
+
+	if (append_flows(sp, MAP_ESTABLISHED, filter, now_tick, array, &total) < 0 ||
+	    append_flows(sp, MAP_HALF_OPEN, filter, now_tick, array, &total) < 0) {
+		json_decref(array);
+		return NULL;
+	}
+	return json_pack("{s:o, s:I, s:I}", "flows", array, "total", (json_int_t)total, "shown",
+			 (json_int_t)json_array_size(array));
+}
+
+/* --- explain -------------------------------------------------------------------------------------------------------
+ */
+
+/* A table's answer for a slot; base is 0 when the slot is settled. */
+struct answer {
+	uint32_t entry;
+	uint32_t base;
+	bool tracked;
+};
+
+static struct answer ask_table(struct splitter *sp, uint32_t service, uint32_t index, uint32_t slot)
+{
+	const struct table *t = splitter_table(sp, service, index);
+	slot_entry entry = t->entries ? datapath_row(sp->datapath, t->entries)->slot[slot] : 0;
+	struct answer answer = {.entry = entry & SLOT_BACKEND, .base = entry & SLOT_BACKEND};
+
+	answer.tracked = entry & SLOT_TRACKED;
+	if (answer.tracked && t->base)
+		answer.base = datapath_row(sp->datapath, t->base)->slot[slot] & SLOT_BACKEND;
+	return answer;
+}
+
+/* The same choice as bpf/slot.h's, for people. */
+static struct answer ask(struct splitter *sp, uint32_t service, const struct cohort_state *rule, uint32_t slot)
+{
+	struct answer answer = ask_table(sp, service, rule ? rule->value.fresh : TABLE_MAIN, slot);
+
+	if (!rule || !rule->value.tracked)
+		return answer;
+	answer.base = ask_table(sp, service, rule->value.older, slot).base;
+	answer.tracked = true;
+	return answer;
+}
+
+static bool find_flow(struct splitter *sp, const struct flow_key *key, struct flow *ret, bool *ret_half_open)
+{
+	*ret_half_open = false;
+	if (datapath_lookup(sp->datapath, MAP_ESTABLISHED, key, ret) == 0)
+		return true;
+	*ret_half_open = true;
+	return datapath_lookup(sp->datapath, MAP_HALF_OPEN, key, ret) == 0;
+}
+
+static const char *variant_name(const struct splitter *sp, uint32_t backend)
+{
+	return backend < datapath_limits(sp->datapath)->backends ? sp->backends[backend].identity.variant : "";
+}
+
+static json_t *tell_why(struct splitter *sp, const struct service_model *s, const struct endpoint *client,
+			uint32_t slot, const char *rule, const struct answer *answer, bool has_flow)
+{
+	char text[ADDRESS_TEXT_SIZE];
+	json_t *why = json_array();
+
+	json_array_append_new(why, json_sprintf("slot %u of %u, from the hash of %s", slot, SLOTS,
+						s->affinity == AFFINITY_CLIENT
+							? address_format(&client->address, text)
+							: endpoint_format(&client->address, client->port, text)));
+	if (rule)
+		json_array_append_new(why, json_sprintf("cohort %s decides, whatever the weights say", rule));
+	json_array_append_new(why, json_sprintf("a new connection goes to %s", variant_name(sp, answer->entry)));
+	if (answer->tracked && s->forward != FORWARD_NAT)
+		json_array_append_new(why, json_sprintf("the slot is tracked until its connections have drained: one "
+							"that is older than the change, and not in the flow table, "
+							"goes to %s",
+							variant_name(sp, answer->base)));
+	if (has_flow)
+		json_array_append_new(why, json_string("this very connection is in the flow table, and stays there"));
+	else if (s->forward == FORWARD_NAT)
+		json_array_append_new(why, json_string("there is no such connection now; in nat mode every one has "
+						       "flow state"));
+	return why;
+}
+
+static json_t *explain_base(struct splitter *sp, const struct answer *answer)
+{
+	if (!answer->tracked)
+		return json_null();
+	return json_pack("{s:o, s:o}", "variant", report_backend_variant(sp, answer->base), "backend",
+			 report_backend_endpoint(sp, answer->base));
+}
+
+json_t *report_explain(struct splitter *sp, const struct routes *routes, const struct service_model *s,
+		       const struct endpoint *client, uint32_t now_tick)
+{
+	uint32_t id = splitter_service_id(sp, s);
+	const struct service *kernel = datapath_service(sp->datapath, id);
+	struct flow_key key = {.client = client->address, .port = htons(client->port), .service = id};
+	bool by_client = kernel->flags & SERVICE_CLIENT_AFFINITY;
+	uint32_t slot = hash_slot(hash_client(kernel->seed, &client->address, by_client ? 0 : key.port));
+	const struct cohort_state *rule = cohorts_find(sp, id, &client->address);
+	struct answer answer = ask(sp, id, rule, slot);
+	char text[ADDRESS_TEXT_SIZE], prefix_text[ADDRESS_TEXT_SIZE];
+	bool half_open, has_flow;
+	json_t *object = json_object();
+	struct flow flow;
+
+	/* A rule on its way out decides nothing for new connections. */
+	if (rule && rule->value.fresh == COHORT_SERVICE)
+		rule = NULL;
+	if (rule)
+		prefix_format(&(struct prefix){rule->key.source, rule->key.prefix_bits - 32}, prefix_text);
+	has_flow = find_flow(sp, &key, &flow, &half_open);
+	json_object_set_new(object, "service", json_string(s->name));
+	json_object_set_new(object, "source", json_string(endpoint_format(&client->address, client->port, text)));
+	json_object_set_new(object, "slot", json_integer(slot));
+	json_object_set_new(object, "decided_by", json_string(rule ? "cohort" : "weights"));
+	if (rule)
+		json_object_set_new(object, "cohort", json_string(prefix_text));
+	json_object_set_new(object, "variant", report_backend_variant(sp, answer.entry));
+	json_object_set_new(object, "backend", report_backend_endpoint(sp, answer.entry));
+	json_object_set_new(object, "tracked", json_boolean(answer.tracked));
+	json_object_set_new(object, "base", explain_base(sp, &answer));
+	json_object_set_new(object, "flow", has_flow ? report_flow(sp, &key, &flow, half_open, now_tick) : json_null());
+	report_hop(sp, routes, has_flow ? flow.backend : answer.entry, object);
+	json_object_set_new(object, "why", tell_why(sp, s, client, slot, rule ? prefix_text : NULL, &answer, has_flow));
+	return object;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_SPLITTER_H
+#define HEADGATE_SPLITTER_H
+
+/*
+ * The model in force and what of it is in the kernel: which ids stand for which service, variant and backend, which
+ * rows are in use, what is still tracked. Brings a new model into force without breaking a connection.
+ *
+ * Everything here can be rebuilt from the pinned maps, so that a daemon that was killed leaves nothing undone.
+ */
+#include "datapath.h"
+#include "model.h"
+#include "routes.h"
+#include "slots.h"
+
+#define TABLE_MAIN VARIANTS_MAX /* index of a service's own table; 0.. are those of variants that a cohort points at   \
+				 */
+#define TABLES (VARIANTS_MAX + 1)
+
+struct cohort_state {
+	struct cohort_key key;
+	struct cohort value; /* as in the kernel */
+	uint32_t deadline_s; /* while tracked */
+	uint32_t limit_s;
+	uint32_t disagreeing; /* live flows of its members that are not where @fresh sends them; by the last sweep */
+};
+
+enum id_use {
+	ID_FREE,
+	ID_USED,
+	ID_LEAVING, /* out of the model; free once a whole sweep has found no flow of it */
+};
+
+struct service_state {
+	enum id_use use;
+	uint32_t leaving_since_pass; /* number of the sweep that was next when it left */
+	char name[NAME_SIZE];
+	char variant[VARIANTS_MAX][NAME_SIZE];    /* name by index; empty: free */
+	struct slot_deadlines *deadlines[TABLES]; /* NULL while nothing of the table is tracked */
+	uint32_t *disagreeing[TABLES];            /* [SLOTS] by the running sweep; NULL as above */
+	struct cohort_state *cohorts;
+	size_t cohort_count;
+	uint32_t drain_timeout_s, drain_limit_s;
+};
+
+struct backend_state {
+	enum id_use use;
+	uint32_t leaving_since_pass;
+	struct backend_identity identity;
+	uint32_t flows; /* by the running sweep */
+};
+
+struct flow_totals {
+	uint32_t half_open;
+	uint32_t established;
+	uint32_t source_ports;
+};
+
+struct sweep;
+
+struct splitter {
+	struct datapath *datapath;
+	struct model *model;            /* in force; NULL before the first splitter_apply() */
+	struct service_state *services; /* by id */
+	struct backend_state *backends; /* by id */
+	uint8_t *row_used;              /* by row: 0 free, 1 in use, 2 free after a quiescent moment */
+	struct address *sources;        /* by id; zero: free */
+	struct hop_entry *hops;         /* what the next-hop map holds, sorted by key */
+	size_t hop_count;
+	uint32_t ifindex[64]; /* interfaces Headgate may send on */
+	size_t ifindex_count;
+	uint32_t passes;           /* whole sweeps done */
+	struct flow_totals totals; /* by the last whole sweep */
+	struct sweep *sweep;
+	char *warnings; /* what is wrong now, a line each; NULL when nothing is */
+};
+
+/* Takes over what is in the kernel; @dp stays the caller's. 0 or -errno. */
+int splitter_create(struct datapath *dp, struct splitter **ret);
+void splitter_destroy(struct splitter *sp); /* leaves the kernel as it is; accepts NULL */
+DEFINE_CLEANUP(struct splitter, splitter_destroy)
+
+/**
+ * splitter_apply - bring a model into force
+ * @model: taken over on success
+ * @routes: new backends get their next hops from it before anybody is sent to them
+ * @now_s: monotonic seconds; drain deadlines count from here
+ * @ret_moved: slots of services' own tables that now point elsewhere, all services together; may be NULL
+ *
+ * What does not fit (ids, slot tables) is refused before anything is changed. When it returns 0 no packet is being
+ * decided by the old model any more.
+ */
+int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint32_t now_s,
+		   size_t *ret_moved, struct refusal *why);
+
+/* Which interfaces may be sent on; call splitter_refresh_hops() afterwards. */
+int splitter_set_interfaces(struct splitter *sp, const uint32_t *ifindexes, size_t count);
+
+typedef void (*probe_function)(void *context, uint32_t ifindex, const struct address *neighbour);
+
+/**
+ * splitter_refresh_hops - bring next hops, local addresses and NAT's own sources up to date
+ * @probe: called for each neighbour of a backend or gateway whose MAC is missing or stale
+ *
+ * Fills sp->warnings. 0 or -errno.
+ */
+int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, probe_function probe, void *context);
+
+/* The next hop of one backend id, and this host's own address towards it. */
+enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes,
+					 struct resolved *ret);
+
+/* Calls @probe for clients that replies could not reach, and forgets that they were wanted. */
+void splitter_probe_wanted(struct splitter *sp, probe_function probe, void *context);
+
+/* Ids, for reports. 0 when there is none. */
+uint32_t splitter_service_id(const struct splitter *sp, const struct service_model *s);
+uint32_t splitter_backend_id(const struct splitter *sp, const struct service_model *s, const char *variant,
+			     const struct endpoint *endpoint);
+struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index);
+
+/* Frees the indices of variants that no backend id is of. */
+void splitter_forget_variants(struct splitter *sp, uint32_t service);
+
+/* The source id of an address, a new one if need be. 0: all ids are taken. */
+uint32_t splitter_source_id(struct splitter *sp, const struct address *address);
+
+/* Rows: allocate (0: none left), give back (free after the next quiescent moment). */
+uint32_t rows_take(struct splitter *sp);
+void rows_give_back(struct splitter *sp, uint32_t row);
+size_t rows_left(const struct splitter *sp);
+
+/* Puts @row in force for a table, gives back the row before it. */
+void table_flip(struct splitter *sp, struct table *t, uint32_t row);
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Decisions to JSON; state_merge.c brings them back. */
+#include "state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "state_file.h"
+
+/* Variants that only one of the two has count as weight 0 in the other. */
+static bool weights_differ(const struct service_model *a, const struct service_model *b)
+{
+	for (size_t i = 0; i < a->variant_count; i++) {
+		int other = service_find_variant(b, a->variants[i].name);
+
+		if (a->variants[i].weight != (other < 0 ? 0 : b->variants[other].weight))
+			return true;
+	}
+	return false;
+}
+
+static bool has_cohort(const struct service_model *s, const struct cohort_model *wanted)
+{
+	for (size_t i = 0; i < s->cohort_count; i++) {
+		const struct cohort_model *c = &s->cohorts[i];
+
+		if (prefix_equal(&c->source, &wanted->source) && !strcmp(c->variant, wanted->variant))
+			return true;
+	}
+	return false;
+}
+
+/* The functions below return 0 or -ENOMEM; jansson fails for nothing else here. */
+
+static int put_weights(json_t *object, const char *key, const struct service_model *s)
+{
+	json_t *weights = json_object();
+
+	if (json_object_set_new(object, key, weights))
+		return -ENOMEM;
+	for (size_t i = 0; i < s->variant_count; i++) {
+		if (json_object_set_new(weights, s->variants[i].name, json_integer(s->variants[i].weight)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Cohorts of @from that @other has not; @decision is what made the difference. */
+static int put_cohorts(json_t *list, const struct service_model *from, const struct service_model *other,
+		       const char *decision)
+{
+	char source[ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < from->cohort_count; i++) {
+		const struct cohort_model *c = &from->cohorts[i];
+
+		if (!has_cohort(other, c) && json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "source",
+										   prefix_format(&c->source, source),
+										   "variant", c->variant, decision, 1)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int put_service(json_t *services, const struct service_model *configured, const struct service_model *running)
+{
+	_cleanup_(json_decrefp) json_t *service = json_object();
+	_cleanup_(json_decrefp) json_t *cohorts = json_array();
+
+	if (!service || !cohorts)
+		return -ENOMEM;
+	if (weights_differ(configured, running) || weights_differ(running, configured)) {
+		json_t *weights = json_object();
+
+		if (json_object_set_new(service, "weights", weights) ||
+		    put_weights(weights, "configured", configured) || put_weights(weights, "running", running))
+			return -ENOMEM;
+	}
+	if (put_cohorts(cohorts, configured, running, "removed") || put_cohorts(cohorts, running, configured, "added"))
+		return -ENOMEM;
+	if (json_array_size(cohorts) && json_object_set(service, "cohorts", cohorts))
+		return -ENOMEM;
+	if (json_object_size(service) && json_object_set(services, running->name, service))
+		return -ENOMEM;
+	return 0;
+}
+
+int state_save(const char *path, const struct model *configured, const struct model *running)
+{
+	_cleanup_(json_decrefp) json_t *state = json_object();
+	json_t *services = json_object();
+
+	if (json_object_set_new(state, "format", json_integer(STATE_FORMAT)) ||
+	    json_object_set_new(state, "services", services))
+		return -ENOMEM;
+	for (size_t i = 0; i < running->service_count; i++) {
+		const struct service_model *now = &running->services[i];
+		const struct service_model *was = model_find_service((struct model *)configured, now->name);
+
+		if (was && put_service(services, was, now))
+			return -ENOMEM;
+	}
+	return state_file_write(path, state);
+}

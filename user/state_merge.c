@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What the file says and what was decided, put together. */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "state.h"
+#include "state_file.h"
+
+void state_notes_clear(struct state_notes *n)
+{
+	free(n->text);
+	n->text = NULL;
+}
+
+/* Adds "SERVICE: what\n"; a note for which there is no memory is not taken. */
+static void note(struct state_notes *notes, const char *about, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static void note(struct state_notes *notes, const char *about, const char *format, ...)
+{
+	_cleanup_free_ char *what = NULL;
+	va_list arguments;
+	char *text;
+
+	va_start(arguments, format);
+	if (vasprintf(&what, format, arguments) < 0)
+		what = NULL;
+	va_end(arguments);
+	if (!what || asprintf(&text, "%s%s: %s\n", notes->text ?: "", about, what) < 0)
+		return;
+	free(notes->text);
+	notes->text = text;
+}
+
+/* "blue=90 canary=10": variants without weight are left out. */
+static void print_weights(const json_t *weights, char *text, size_t size)
+{
+	size_t length = 0;
+	const char *name;
+	json_t *weight;
+
+	text[0] = '\0';
+	json_object_foreach((json_t *)weights, name, weight)
+	{
+		if (json_integer_value(weight) && length < size)
+			length += snprintf(text + length, size - length, "%s%s=%lld", length ? " " : "", name,
+					   (long long)json_integer_value(weight));
+	}
+}
+
+static void print_service_weights(const struct service_model *s, char *text, size_t size)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < s->variant_count && length < size; i++) {
+		const struct variant_model *v = &s->variants[i];
+
+		if (v->weight)
+			length += snprintf(text + length, size - length, "%s%s=%u", length ? " " : "", v->name,
+					   v->weight);
+	}
+}
+
+/* Variants that only one of the two has count as weight 0 in the other. */
+static bool file_still_says(const struct service_model *s, const json_t *weights)
+{
+	const char *name;
+	json_t *weight;
+
+	for (size_t i = 0; i < s->variant_count; i++) {
+		const struct variant_model *v = &s->variants[i];
+
+		if (json_integer_value(json_object_get(weights, v->name)) != v->weight)
+			return false;
+	}
+	json_object_foreach((json_t *)weights, name, weight)
+	{
+		if (json_integer_value(weight) && service_find_variant(s, name) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* Sets weights by name; a variant that has none there, or is not there, gets none. */
+static int set_weights(struct service_model *s, const json_t *weights, struct refusal *why)
+{
+	struct weight wanted[VARIANTS_MAX];
+	const char *name;
+	json_t *weight;
+
+	json_object_foreach((json_t *)weights, name, weight)
+	{
+		if (json_integer_value(weight) && service_find_variant(s, name) < 0)
+			return refuse(why, ENOENT, "the file has no variant %s any more", name);
+	}
+	for (size_t i = 0; i < s->variant_count; i++) {
+		memcpy(wanted[i].variant, s->variants[i].name, NAME_SIZE);
+		wanted[i].weight = json_integer_value(json_object_get(weights, s->variants[i].name));
+	}
+	return service_set_weights(s, wanted, s->variant_count, why);
+}
+
+static void merge_weights(struct service_model *s, const json_t *weights, struct state_notes *notes)
+{
+	const json_t *configured = json_object_get(weights, "configured");
+	const json_t *running = json_object_get(weights, "running");
+	char decided[256], was[256], now[256];
+	struct refusal why;
+
+	print_weights(running, decided, sizeof(decided));
+	print_weights(configured, was, sizeof(was));
+	print_service_weights(s, now, sizeof(now));
+	if (!file_still_says(s, configured))
+		note(notes, s->name, "weights %s, set by command, are dropped: the file said %s then and says %s now",
+		     decided, was, now);
+	else if (set_weights(s, running, &why))
+		note(notes, s->name, "weights %s, set by command, are dropped: %s", decided, why.text);
+	else
+		note(notes, s->name, "weights %s, set by command, stay in force; the file says %s", decided, now);
+}
+
+static const struct cohort_model *find_cohort(const struct service_model *s, const struct prefix *source,
+					      const char *variant)
+{
+	for (size_t i = 0; i < s->cohort_count; i++) {
+		const struct cohort_model *c = &s->cohorts[i];
+
+		if (prefix_equal(&c->source, source) && !strcmp(c->variant, variant))
+			return c;
+	}
+	return NULL;
+}
+
+static void keep_removed(struct service_model *s, const struct prefix *source, const char *text, const char *variant,
+			 struct state_notes *notes)
+{
+	if (find_cohort(s, source, variant) && !service_remove_cohort(s, source, NULL))
+		note(notes, s->name, "cohort %s (variant %s), removed by command, stays removed; the file has it", text,
+		     variant);
+	else
+		note(notes, s->name,
+		     "the removal of cohort %s (variant %s) by command is dropped: the file has no such cohort "
+		     "now",
+		     text, variant);
+}
+
+/* Returns 0, also when the cohort is dropped; -ENOMEM. */
+static int keep_added(struct service_model *s, const struct prefix *source, const char *text, const char *variant,
+		      struct state_notes *notes)
+{
+	struct refusal why;
+	int err;
+
+	if (find_cohort(s, source, variant)) {
+		note(notes, s->name, "cohort %s (variant %s), added by command, is in the file now", text, variant);
+		return 0;
+	}
+	err = service_add_cohort(s, source, variant, true, &why);
+	if (err == -ENOMEM)
+		return err;
+	if (err)
+		note(notes, s->name, "cohort %s (variant %s), added by command, is dropped: %s", text, variant,
+		     why.text);
+	else
+		note(notes, s->name, "cohort %s (variant %s), added by command, stays; the file does not have it", text,
+		     variant);
+	return 0;
+}
+
+/* Removals first: a cohort that was pinned to another variant is a removal and an addition of one prefix. */
+static int merge_cohorts(struct service_model *s, const json_t *cohorts, bool added, struct state_notes *notes)
+{
+	const json_t *cohort;
+	size_t i;
+
+	json_array_foreach(cohorts, i, cohort)
+	{
+		const char *text = json_string_value(json_object_get(cohort, "source"));
+		const char *variant = json_string_value(json_object_get(cohort, "variant"));
+		struct prefix source;
+		int err = 0;
+
+		if (json_is_true(json_object_get(cohort, "added")) != added || prefix_parse(text, &source))
+			continue;
+		if (added)
+			err = keep_added(s, &source, text, variant, notes);
+		else
+			keep_removed(s, &source, text, variant, notes);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int merge_services(struct model *m, const json_t *services, struct state_notes *notes)
+{
+	const char *name;
+	json_t *decided;
+
+	json_object_foreach((json_t *)services, name, decided)
+	{
+		struct service_model *s = model_find_service(m, name);
+		const json_t *weights = json_object_get(decided, "weights");
+		const json_t *cohorts = json_object_get(decided, "cohorts");
+		int err;
+
+		if (!s) {
+			note(notes, name, "what was set by command is dropped: the file has no such service now");
+			continue;
+		}
+		if (weights)
+			merge_weights(s, weights, notes);
+		err = merge_cohorts(s, cohorts, false, notes);
+		if (!err)
+			err = merge_cohorts(s, cohorts, true, notes);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int set_aside(const char *path, const struct refusal *why, struct state_notes *notes)
+{
+	_cleanup_free_ char *aside = NULL;
+
+	if (asprintf(&aside, "%s.damaged", path) < 0) {
+		aside = NULL;
+		return -ENOMEM;
+	}
+	if (rename(path, aside))
+		note(notes, path, "%s; it is ignored, but cannot be set aside: %s", why->text, strerror(errno));
+	else
+		note(notes, path, "%s; it is ignored, and set aside as %s: what was set by command is lost", why->text,
+		     aside);
+	return 0;
+}
+
+int state_merge(const char *path, const struct model *configured, struct state_notes *notes, struct model **ret)
+{
+	_cleanup_(model_freep) struct model *merged = NULL;
+	_cleanup_(json_decrefp) json_t *state = NULL;
+	struct refusal why = {};
+	int err = model_copy(configured, &merged);
+
+	if (err)
+		return err;
+	err = state_file_read(path, &why, &state);
+	if (err == -EBADMSG)
+		err = set_aside(path, &why, notes);
+	else if (!err)
+		err = merge_services(merged, json_object_get(state, "services"), notes);
+	else if (err == -ENOENT)
+		err = 0;
+	else if (why.text[0])
+		note(notes, path, "%s", why.text);
+	if (err)
+		return err;
+	*ret = TAKE_PTR(merged);
+	return 0;
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "sweep.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "cohorts.h"
+#include "expiry.h"
+#include "hash.h"
+#include "release.h"
+#include "splitter.h"
+
+#define SWEEP_BATCH 4096U /* entries a step: a few milliseconds at most */
+#define RECENT_TICKS 4    /* a flow seen this lately is alive, whatever else is to be known of it */
+
+enum sweep_phase { SWEEP_BEGIN, SWEEP_ESTABLISHED, SWEEP_HALF_OPEN, SWEEP_SOURCE_PORTS };
+
+struct sweep {
+	enum sweep_phase phase;
+	struct datapath_cursor cursor;
+	uint32_t began_s;
+	struct flow_totals totals;
+	union {
+		struct flow_key flow[SWEEP_BATCH];
+		struct source_port_key port[SWEEP_BATCH];
+	} keys;
+	union {
+		struct flow flow[SWEEP_BATCH];
+		struct source_port port[SWEEP_BATCH];
+	} values;
+};
+
+int sweep_create(struct sweep **ret)
+{
+	struct sweep *sweep = calloc(1, sizeof(*sweep));
+
+	if (!sweep)
+		return -ENOMEM;
+	*ret = sweep;
+	return 0;
+}
+
+void sweep_destroy(struct sweep *sweep)
+{
+	free(sweep);
+}
+
+/* --- the beginning of a pass ---------------------------------------------------------------------------------------
+ */
+
+static int begin_table(struct splitter *sp, uint32_t service, uint32_t index)
+{
+	struct service_state *s = &sp->services[service];
+	const struct table *t = splitter_table(sp, service, index);
+	struct slot_summary summary = {};
+
+	if (t->entries && s->deadlines[index])
+		slots_summarize(datapath_row(sp->datapath, t->entries), s->deadlines[index], &summary);
+	free(s->disagreeing[index]);
+	s->disagreeing[index] = NULL;
+	if (!summary.tracked)
+		return 0;
+	s->disagreeing[index] = calloc(SLOTS, sizeof(uint32_t));
+	return s->disagreeing[index] ? 0 : -ENOMEM;
+}
+
+static int begin_pass(struct splitter *sp, uint32_t now_s)
+{
+	struct sweep *sweep = sp->sweep;
+	int error = 0;
+
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++) {
+		struct service_state *s = &sp->services[id];
+
+		if (s->use != ID_USED)
+			continue;
+		for (uint32_t index = 0; index < TABLES && !error; index++)
+			error = begin_table(sp, id, index);
+		for (size_t i = 0; i < s->cohort_count; i++)
+			s->cohorts[i].disagreeing = 0;
+	}
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
+		sp->backends[id].flows = 0;
+	memset(&sweep->totals, 0, sizeof(sweep->totals));
+	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
+	sweep->began_s = now_s;
+	sweep->phase = SWEEP_ESTABLISHED;
+	return error;
+}
+
+/* --- one flow ------------------------------------------------------------------------------------------------------
+ */
+
+static enum datapath_map map_of_phase(enum sweep_phase phase)
+{
+	switch (phase) {
+	case SWEEP_ESTABLISHED:
+		return MAP_ESTABLISHED;
+	case SWEEP_HALF_OPEN:
+		return MAP_HALF_OPEN;
+	default:
+		return MAP_SOURCE_PORTS;
+	}
+}
+
+static void count_backend(struct splitter *sp, uint32_t backend)
+{
+	if (backend < datapath_limits(sp->datapath)->backends)
+		sp->backends[backend].flows++;
+}
+
+/* NAT's reverse direction of a flow: its key, and its value if it is still this flow's. */
+static bool port_of_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f,
+			 struct source_port_key *ret_key, struct source_port *ret)
+{
+	if (f->backend >= datapath_limits(sp->datapath)->backends || f->source >= SOURCE_IDS_MAX)
+		return false;
+	*ret_key = (struct source_port_key){
+		.endpoint = datapath_backend(sp->datapath, f->backend)->endpoint,
+		.source_fold = address_fold(&sp->sources[f->source]),
+		.port = f->source_port,
+	};
+	return datapath_lookup(sp->datapath, MAP_SOURCE_PORTS, ret_key, ret) == 0 &&
+	       memcmp(&ret->flow, key, sizeof(*key)) == 0;
+}
+
+static uint32_t idle_s(const struct splitter *sp, uint8_t protocol)
+{
+	return protocol == IPPROTO_UDP ? sp->model->udp_idle_s : sp->model->tcp_idle_s;
+}
+
+/* True when the flow lives on. */
+static bool keep_nat_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
+{
+	uint8_t protocol = datapath_service(sp->datapath, key->service)->vip.protocol;
+	bool half_open = sp->sweep->phase == SWEEP_HALF_OPEN;
+	struct source_port_key port_key;
+	struct source_port port;
+
+	if (!f->flags && ticks_since(f->seen, now_tick) <= RECENT_TICKS)
+		return true;
+	if (!port_of_flow(sp, key, f, &port_key, &port)) {
+		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+		return false;
+	}
+	if (!flow_expired(f, &port, half_open, protocol, now_tick, idle_s(sp, protocol)))
+		return true;
+	/* The flow first: a port without a flow is but idle, a flow without its port would be broken. */
+	datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+	datapath_delete(sp->datapath, MAP_SOURCE_PORTS, &port_key);
+	return false;
+}
+
+/* Counts a flow that a table's slot does not agree with. True when the slot is tracked. */
+static bool compare_with_table(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t index,
+			       uint32_t slot, bool *ret_agrees)
+{
+	const struct table *t = splitter_table(sp, key->service, index);
+	slot_entry entry = t->entries ? datapath_row(sp->datapath, t->entries)->slot[slot] : 0;
+
+	*ret_agrees = (entry & SLOT_BACKEND) == f->backend;
+	if (!(entry & SLOT_TRACKED))
+		return false;
+	if (!*ret_agrees && sp->services[key->service].disagreeing[index])
+		sp->services[key->service].disagreeing[index][slot]++;
+	return true;
+}
+
+/* True when a flow of a stateless mode lives on: its slot, or the rule it is under, is still tracked. */
+static bool keep_tracked_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
+{
+	const struct service *s = datapath_service(sp->datapath, key->service);
+	uint64_t hash = hash_client(s->seed, &key->client, s->flags & SERVICE_CLIENT_AFFINITY ? 0 : key->port);
+	struct cohort_state *rule = cohorts_find(sp, key->service, &key->client);
+	bool agrees, agrees_older, tracked;
+
+	if (flow_expired(f, NULL, sp->sweep->phase == SWEEP_HALF_OPEN, s->vip.protocol, now_tick,
+			 idle_s(sp, s->vip.protocol))) {
+		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+		return false;
+	}
+	tracked = compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
+	if (rule && rule->value.tracked) {
+		tracked = true;
+		rule->disagreeing += !agrees;
+		compare_with_table(sp, key, f, rule->value.older, hash_slot(hash), &agrees_older);
+	}
+	if (!tracked)
+		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+	return tracked;
+}
+
+static bool keep_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
+{
+	if (key->service >= datapath_limits(sp->datapath)->services || sp->services[key->service].use != ID_USED) {
+		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+		return false;
+	}
+	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT)
+		return keep_nat_flow(sp, key, f, now_tick);
+	return keep_tracked_flow(sp, key, f, now_tick);
+}
+
+/* --- one source port -----------------------------------------------------------------------------------------------
+ */
+
+/* Half-open first: a flow that is promoted meanwhile is put into the other table before it is taken out of this one. */
+static bool port_has_flow(struct splitter *sp, const struct source_port_key *key, const struct source_port *port)
+{
+	struct flow f;
+
+	if (datapath_lookup(sp->datapath, MAP_HALF_OPEN, &port->flow, &f) == 0 && f.source == port->source &&
+	    f.source_port == key->port)
+		return true;
+	return datapath_lookup(sp->datapath, MAP_ESTABLISHED, &port->flow, &f) == 0 && f.source == port->source &&
+	       f.source_port == key->port;
+}
+
+static bool keep_port(struct splitter *sp, const struct source_port_key *key, const struct source_port *port,
+		      uint32_t now_tick)
+{
+	bool service_is_there = port->flow.service < datapath_limits(sp->datapath)->services &&
+				sp->services[port->flow.service].use == ID_USED;
+
+	if (service_is_there && (ticks_since(port->seen, now_tick) <= RECENT_TICKS || port_has_flow(sp, key, port)))
+		return true;
+	if (service_is_there && !source_port_expired(port, now_tick))
+		return true;
+	datapath_delete(sp->datapath, MAP_SOURCE_PORTS, key);
+	return false;
+}
+
+/* --- steps ---------------------------------------------------------------------------------------------------------
+ */
+
+static void sweep_flows(struct splitter *sp, uint32_t count, uint32_t now_tick, uint32_t *total)
+{
+	struct sweep *sweep = sp->sweep;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!keep_flow(sp, &sweep->keys.flow[i], &sweep->values.flow[i], now_tick))
+			continue;
+		(*total)++;
+		count_backend(sp, sweep->values.flow[i].backend);
+	}
+}
+
+static void sweep_ports(struct splitter *sp, uint32_t count, uint32_t now_tick)
+{
+	struct sweep *sweep = sp->sweep;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!keep_port(sp, &sweep->keys.port[i], &sweep->values.port[i], now_tick))
+			continue;
+		sweep->totals.source_ports++;
+		count_backend(sp, sweep->values.port[i].backend);
+	}
+}
+
+static void end_pass(struct splitter *sp)
+{
+	sp->totals = sp->sweep->totals;
+	sp->sweep->phase = SWEEP_BEGIN;
+	sp->passes++;
+	release_settled(sp, sp->sweep->began_s);
+	release_backends(sp);
+	release_services(sp);
+}
+
+int sweep_step(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
+{
+	struct sweep *sweep = sp->sweep;
+	uint32_t count = SWEEP_BATCH;
+	int result;
+
+	if (sweep->phase == SWEEP_BEGIN)
+		return begin_pass(sp, now_s);
+	result = datapath_batch(sp->datapath, map_of_phase(sweep->phase), &sweep->cursor, &sweep->keys, &sweep->values,
+				&count);
+	if (result < 0) {
+		sweep->phase = SWEEP_BEGIN; /* begun anew, as a part of a pass proves nothing */
+		return result;
+	}
+	if (sweep->phase == SWEEP_ESTABLISHED)
+		sweep_flows(sp, count, now_tick, &sweep->totals.established);
+	else if (sweep->phase == SWEEP_HALF_OPEN)
+		sweep_flows(sp, count, now_tick, &sweep->totals.half_open);
+	else
+		sweep_ports(sp, count, now_tick);
+	if (result == 0)
+		return 0;
+	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
+	if (sweep->phase != SWEEP_SOURCE_PORTS) {
+		sweep->phase++;
+		return 0;
+	}
+	end_pass(sp);
+	return 1;
+}
+
+int sweep_whole(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
+{
+	int result;
+
+	sp->sweep->phase = SWEEP_BEGIN;
+	do
+		result = sweep_step(sp, now_s, now_tick);
+	while (result == 0);
+	return result < 0 ? result : 0;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <linux/types.h>
+#include <string.h>
+
+#include "abi.h"
+
+bool text_is_name(const char *text)
+{
+	size_t length = strlen(text);
+
+	return length > 0 && length < NAME_SIZE && text[0] != '-' &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
+}
+
+/* Reads digits off @text and leaves it after them. */
+static int take_number(const char **text, uint32_t max, uint32_t *ret)
+{
+	const char *p = *text;
+	uint64_t number = 0;
+
+	if (!isdigit((unsigned char)*p) || (p[0] == '0' && isdigit((unsigned char)p[1])))
+		return -EINVAL;
+	for (; isdigit((unsigned char)*p); p++) {
+		number = number * 10 + (*p - '0');
+		if (number > max)
+			return -EINVAL;
+	}
+	*text = p;
+	*ret = number;
+	return 0;
+}
+
+int text_number(const char *text, uint32_t max, uint32_t *ret)
+{
+	uint32_t number;
+
+	if (take_number(&text, max, &number) || *text)
+		return -EINVAL;
+	*ret = number;
+	return 0;
+}
+
+int text_duration(const char *text, uint32_t max_s, uint32_t *ret_s)
+{
+	static const struct {
+		char name;
+		uint32_t seconds;
+	} units[] = {{'h', 3600}, {'m', 60}, {'s', 1}};
+	uint64_t total_s = 0;
+	size_t unit = 0;
+
+	if (!*text)
+		return -EINVAL;
+	while (*text) {
+		uint32_t number;
+
+		if (take_number(&text, max_s, &number))
+			return -EINVAL;
+		while (unit < 3 && units[unit].name != *text)
+			unit++;
+		if (unit == 3)
+			return -EINVAL;
+		text++;
+		total_s += (uint64_t)number * units[unit++].seconds;
+		if (total_s > max_s)
+			return -EINVAL;
+	}
+	*ret_s = total_s;
+	return 0;
+}

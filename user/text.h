@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_TEXT_H
+#define HEADGATE_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A name of a service or a variant: [a-z0-9][a-z0-9-]*, shorter than NAME_SIZE. */
+bool text_is_name(const char *text);
+
+/**
+ * text_number - read a whole decimal number
+ *
+ * Digits only: no sign, no space, and no leading zero, which some would read as octal.
+ * Return: 0, or -EINVAL (also above @max) with @ret untouched.
+ */
+int text_number(const char *text, uint32_t max, uint32_t *ret);
+
+/* Read "90s", "10m" or "2h4m" in seconds; units in the order h, m, s, each at most once. 0 or -EINVAL. */
+int text_duration(const char *text, uint32_t max_s, uint32_t *ret_s);
+
+#endif
