@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Every mistake that a configuration can hold: where it is said to be, and what is said of it. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+/* Lines 1 and 2, and with a service's first keys lines 1 to 6. */
+#define TOP "interfaces: [eth0]\nservices:\n"
+#define LLM TOP "  llm:\n    address: 10.0.0.10\n    port: 8000\n    forward: nat\n"
+#define BLUE "    variants: {blue: {weight: 1, backends: [10.0.1.11:8000]}}\n"
+
+/* A service on one line. */
+#define SERVICE(name, address, forward, backends)                                                                      \
+	"  " name ": {address: " address ", port: 8000, protocol: tcp, forward: " forward                              \
+	", variants: {blue: {weight: 1, backends: [" backends "]}}}\n"
+
+struct mistake {
+	const char *name;
+	const char *yaml;
+	const char *problems;
+};
+
+static const struct mistake mistakes[] = {
+	{"an empty file", "", "t.yaml:1:1: the file is empty: write at least interfaces: and services:\n"},
+	{"a file of comments only", "# nothing\n",
+	 "t.yaml:1:1: the file is empty: write at least interfaces: and services:\n"},
+	{"a file that is a list", "- interfaces\n",
+	 "t.yaml:1:1: the configuration is a list: write a map with keys out of interfaces, services, limits, flows\n"},
+	{"a file that is one word", "headgate\n",
+	 "t.yaml:1:1: the configuration is no map: write a map with keys out of interfaces, services, limits, flows\n"},
+	{"a slip of YAML syntax", "interfaces: [eth0\nservices: {}\n",
+	 "t.yaml:2:9: did not find expected ',' or ']' while parsing a flow sequence: this is not valid YAML; look for "
+	 "a slip of indentation, quotes or brackets here\n"},
+	{"a tab as indentation", TOP "\tllm: {}\n",
+	 "t.yaml:3:1: found character that cannot start any token while scanning for the next token: this is not valid "
+	 "YAML; look for a slip of indentation, quotes or brackets here\n"},
+	{"bytes that are no UTF-8", "interfaces: [eth0]\nservices: \xff\n",
+	 "t.yaml:2:11: invalid leading UTF-8 octet: write the file as plain UTF-8 text\n"},
+	{"an alias to nothing", "interfaces: *nowhere\nservices: {}\n",
+	 "t.yaml:1:13: found undefined alias: this is not valid YAML; look for a slip of indentation, quotes or "
+	 "brackets here\n"},
+	{"two documents", "interfaces: [eth0]\nservices: {}\n---\nservices: {}\n",
+	 "t.yaml:3:1: a second document begins here: write one, without a further ---\n"},
+	{"a top level without its keys", "limits: {}\n",
+	 "t.yaml:1:1: the configuration has no interfaces: write interfaces: [eth0]\n"
+	 "t.yaml:1:1: the configuration has no services: write services: with a map of services by name, or {} for "
+	 "none\n"},
+	{"an unknown key near a known one", "interfaces: [eth0]\nservices: {}\nlimit: {}\n",
+	 "t.yaml:3:1: unknown key 'limit' in the configuration: did you mean limits? Known are interfaces, services, "
+	 "limits, flows\n"},
+	{"an unknown key near none", "interfaces: [eth0]\nservices: {}\nmetrics: {}\n",
+	 "t.yaml:3:1: unknown key 'metrics' in the configuration: known are interfaces, services, limits, flows\n"},
+	{"a repeated key", "interfaces: [eth0]\nservices: {}\ninterfaces: [eth1]\n",
+	 "t.yaml:3:1: interfaces of the configuration is written twice, first on line 1: remove one\n"},
+	{"a key that is a list", "interfaces: [eth0]\nservices: {}\n? [a]\n: b\n",
+	 "t.yaml:3:3: a key in the configuration is a list or a map: write a word\n"},
+	{"no interface", "interfaces: []\nservices: {}\n",
+	 "t.yaml:1:13: 0 interfaces are listed: write from 1 to 64, as [eth0]\n"},
+	{"interfaces without a list", "interfaces: eth0\nservices: {}\n",
+	 "t.yaml:1:13: interfaces of the configuration is 'eth0': write a list, as [eth0] or [{name: eth0, attach: "
+	 "native}]\n"},
+	{"the name of an interface that cannot be", "interfaces: [eth0, an-interface-of-16]\nservices: {}\n",
+	 "t.yaml:1:20: an item of interfaces is 'an-interface-of-16': write the name of an interface, as eth0\n"},
+	{"an interface listed twice", "interfaces:\n  - eth0\n  - {name: eth0, attach: native}\nservices: {}\n",
+	 "t.yaml:3:12: interface eth0 is listed twice: write it once\n"},
+	{"an unknown attach mode", "interfaces: [{name: eth0, attach: tc}]\nservices: {}\n",
+	 "t.yaml:1:35: attach of an interface is 'tc': write auto, native or generic\n"},
+	{"an interface without a name", "interfaces: [{attach: auto}]\nservices: {}\n",
+	 "t.yaml:1:14: an interface has no name: write name: eth0\n"},
+	{"an interface that is a list", "interfaces: [[eth0]]\nservices: {}\n",
+	 "t.yaml:1:14: an item of interfaces is a list: write the name of an interface, as eth0\n"},
+	{"a long unknown key", "interfaces: [eth0]\nservices: {}\na-key-that-is-longer-than-any-known-key-can-be: 1\n",
+	 "t.yaml:3:1: unknown key 'a-key-that-is-longer-than-any-known-key-can-...' in the configuration: known are "
+	 "interfaces, services, limits, flows\n"},
+	{"services left empty", TOP,
+	 "t.yaml:2:10: services of the configuration is empty: write a map of services by name, or {} for none\n"},
+	{"a limit out of range", "interfaces: [eth0]\nservices: {}\nlimits: {services: 0, flows: 1000000000000}\n",
+	 "t.yaml:3:20: services of limits is '0': write a whole number from 1 to 4096\n"
+	 "t.yaml:3:30: flows of limits is '1000000000000': write a whole number from 64 to 67108864\n"},
+	{"a limit with a leading zero", "interfaces: [eth0]\nservices: {}\nlimits: {backends: 010}\n",
+	 "t.yaml:3:20: backends of limits is '010': write a whole number from 1 to 65536\n"},
+	{"a time without a unit", "interfaces: [eth0]\nservices: {}\nflows: {udp_idle: 180}\n",
+	 "t.yaml:3:19: udp_idle of flows is '180': write a time from 1s to 720h, as 90s, 10m or 2h4m\n"},
+	{"a time of nothing", "interfaces: [eth0]\nservices: {}\nflows: {udp_idle: 0s}\n",
+	 "t.yaml:3:19: udp_idle of flows is '0s': write a time from 1s to 720h, as 90s, 10m or 2h4m\n"},
+	{"units out of order", "interfaces: [eth0]\nservices: {}\nflows: {tcp_idle: 4m2h}\n",
+	 "t.yaml:3:19: tcp_idle of flows is '4m2h': write a time from 1s to 720h, as 90s, 10m or 2h4m\n"},
+	{"a time beyond all use", "interfaces: [eth0]\nservices: {}\nflows: {tcp_idle: 721h}\n",
+	 "t.yaml:3:19: tcp_idle of flows is '721h': write a time from 1s to 720h, as 90s, 10m or 2h4m\n"},
+	{"a service name with a capital", TOP "  LLM: {}\n",
+	 "t.yaml:3:3: a name of services is 'LLM': write small letters, digits and dashes, at most 63, with no dash in "
+	 "front\n"},
+	{"a service name of 64 letters", TOP "  aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: {}\n",
+	 "t.yaml:3:3: a name of services is 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...': write small letters, "
+	 "digits and dashes, at most 63, with no dash in front\n"},
+	{"a service that is no map", TOP "  llm: 10.0.0.10\n",
+	 "t.yaml:3:8: service llm is no map: write a map with keys out of address, port, protocol, forward, affinity, "
+	 "udp_miss, variants, cohorts, nat, drain\n"},
+	{"a service without its keys", TOP "  llm: {}\n",
+	 "t.yaml:3:3: service llm has no address: write address: with the IP address that clients connect to\n"
+	 "t.yaml:3:3: service llm has no port: write port: with the port that clients connect to\n"
+	 "t.yaml:3:3: service llm has no forward: write forward: nat or forward: dnat\n"
+	 "t.yaml:3:3: service llm has no variants: write variants: with names with weight and backends, as blue: "
+	 "{weight: 100, backends: [10.0.1.11:8000]}\n"},
+	{"a service written twice",
+	 TOP SERVICE("llm", "10.0.0.10", "nat", "10.0.1.11:8000") SERVICE("llm", "10.0.0.11", "nat", "10.0.1.11:8000"),
+	 "t.yaml:4:3: service llm is written twice, first on line 3: remove one, or rename it\n"},
+	{"an address that is none", TOP "  llm:\n    address: 10.0.0\n    port: 8000\n    forward: nat\n" BLUE,
+	 "t.yaml:4:14: address of service llm is '10.0.0': write an IPv4 or IPv6 address, as 10.0.0.10 or fd00::10\n"},
+	{"an IPv4 address in IPv6 clothes",
+	 TOP "  llm:\n    address: \"::ffff:10.0.0.10\"\n    port: 8000\n    forward: nat\n" BLUE,
+	 "t.yaml:4:14: address of service llm is '::ffff:10.0.0.10': write an IPv4 or IPv6 address, as 10.0.0.10 or "
+	 "fd00::10\n"},
+	{"a multicast address", TOP "  llm:\n    address: 239.0.0.1\n    port: 8000\n    forward: nat\n" BLUE,
+	 "t.yaml:4:14: address of service llm is a multicast address: write an address of one host\n"},
+	{"an unspecified address", TOP "  llm:\n    address: 0.0.0.0\n    port: 8000\n    forward: nat\n" BLUE,
+	 "t.yaml:4:14: address of service llm is an unspecified address: write an address of one host\n"},
+	{"the unspecified IPv6 address",
+	 TOP "  llm:\n    address: \"::\"\n    port: 8000\n    forward: nat\n    variants: {blue: {weight: 1, "
+	     "backends: [\"[fd00::1]:80\"]}}\n",
+	 "t.yaml:4:14: address of service llm is the unspecified address: write an address of one host\n"},
+	{"the broadcast address", TOP "  llm:\n    address: 255.255.255.255\n    port: 8000\n    forward: nat\n" BLUE,
+	 "t.yaml:4:14: address of service llm is the broadcast address: write an address of one host\n"},
+	{"a loopback address",
+	 TOP "  llm:\n    address: \"::1\"\n    port: 8000\n    forward: nat\n    variants: {blue: {weight: 1, "
+	     "backends: [\"[fd00::1]:80\"]}}\n",
+	 "t.yaml:4:14: address of service llm is a loopback address: write an address of one host\n"},
+	{"a port out of range", TOP "  llm:\n    address: 10.0.0.10\n    port: 65536\n    forward: nat\n" BLUE,
+	 "t.yaml:5:11: port of service llm is '65536': write a whole number from 1 to 65535\n"},
+	{"a port that is a list", TOP "  llm:\n    address: 10.0.0.10\n    port: [80]\n    forward: nat\n" BLUE,
+	 "t.yaml:5:11: port of service llm is a list: write a whole number from 1 to 65535\n"},
+	{"an unknown protocol",
+	 TOP "  llm:\n    address: 10.0.0.10\n    port: 80\n    protocol: sctp\n"
+	     "    forward: nat\n" BLUE,
+	 "t.yaml:6:15: protocol of service llm is 'sctp': write tcp or udp\n"},
+	{"an unknown forward mode", TOP "  llm:\n    address: 10.0.0.10\n    port: 80\n    forward: ipip\n" BLUE,
+	 "t.yaml:6:14: forward of service llm is 'ipip': write nat or dnat\n"},
+	{"an unknown affinity", LLM "    affinity: cookie\n" BLUE,
+	 "t.yaml:7:15: affinity of service llm is 'cookie': write connection or client\n"},
+	{"udp_miss for tcp", LLM "    udp_miss: base\n" BLUE,
+	 "t.yaml:7:5: udp_miss of service llm has no meaning for tcp: remove it, or write protocol: udp\n"},
+	{"no variant", LLM "    variants: {}\n",
+	 "t.yaml:7:15: service llm has no variants: write names with weight and backends, as blue: {weight: 100, "
+	 "backends: [10.0.1.11:8000]}\n"},
+	{"seventeen variants",
+	 LLM "    variants:\n      v1: {weight: 1, backends: [10.0.1.1:80]}\n"
+	     "      v2: {weight: 1, backends: [10.0.1.2:80]}\n      v3: {weight: 1, backends: [10.0.1.3:80]}\n"
+	     "      v4: {weight: 1, backends: [10.0.1.4:80]}\n      v5: {weight: 1, backends: [10.0.1.5:80]}\n"
+	     "      v6: {weight: 1, backends: [10.0.1.6:80]}\n      v7: {weight: 1, backends: [10.0.1.7:80]}\n"
+	     "      v8: {weight: 1, backends: [10.0.1.8:80]}\n      v9: {weight: 1, backends: [10.0.1.9:80]}\n"
+	     "      v10: {weight: 1, backends: [10.0.1.10:80]}\n      v11: {weight: 1, backends: [10.0.1.11:80]}\n"
+	     "      v12: {weight: 1, backends: [10.0.1.12:80]}\n      v13: {weight: 1, backends: [10.0.1.13:80]}\n"
+	     "      v14: {weight: 1, backends: [10.0.1.14:80]}\n      v15: {weight: 1, backends: [10.0.1.15:80]}\n"
+	     "      v16: {weight: 1, backends: [10.0.1.16:80]}\n      v17: {weight: 1, backends: [10.0.1.17:80]}\n",
+	 "t.yaml:24:7: service llm has more than 16 variants: remove some\n"},
+	{"a variant written twice",
+	 LLM "    variants:\n      blue: {weight: 1, backends: [10.0.1.11:8000]}\n"
+	     "      blue: {weight: 0, backends: []}\n",
+	 "t.yaml:9:7: variant blue of llm is written twice, first on line 8: remove one, or rename it\n"},
+	{"a variant without its keys",
+	 LLM "    variants:\n      blue: {weight: 1, backends: [10.0.1.11:8000]}\n"
+	     "      green: {}\n",
+	 "t.yaml:9:7: variant green of llm has no weight: write weight: 0, or how much of the traffic it gets\n"
+	 "t.yaml:9:7: variant green of llm has no backends: write backends: [10.0.1.11:8000], or [] for none\n"},
+	{"a weight above a million", LLM "    variants: {blue: {weight: 1000001, backends: [10.0.1.11:8000]}}\n",
+	 "t.yaml:7:31: weight of variant blue of llm is '1000001': write a whole number from 0 to 1000000\n"},
+	{"a weight below zero", LLM "    variants: {blue: {weight: -1, backends: [10.0.1.11:8000]}}\n",
+	 "t.yaml:7:31: weight of variant blue of llm is '-1': write a whole number from 0 to 1000000\n"},
+	{"a weight without backends",
+	 LLM "    variants:\n      blue: {weight: 1, backends: [10.0.1.11:8000]}\n"
+	     "      green: {weight: 2, backends: []}\n",
+	 "t.yaml:9:23: variant green of llm has weight 2 but no backends: write weight: 0, or give it backends\n"},
+	{"weights that are all zero", LLM "    variants: {blue: {weight: 0, backends: [10.0.1.11:8000]}}\n",
+	 "t.yaml:7:5: all weights of llm are 0, so that it would serve nobody: give at least one variant a weight "
+	 "above 0\n"},
+	{"a backend without a port", LLM "    variants: {blue: {weight: 1, backends: [10.0.1.11]}}\n",
+	 "t.yaml:7:45: backend of variant blue of llm is '10.0.1.11': write ADDRESS:PORT, as 10.0.1.11:8000 or in "
+	 "quotes \"[fd00::1]:8000\"\n"},
+	{"an IPv6 backend without quotes",
+	 TOP "  llm:\n    address: fd00::10\n    port: 80\n    forward: nat\n    variants: {blue: {weight: 1, "
+	     "backends: [[fd00::1]:8000]}}\n",
+	 "t.yaml:7:45: backend of variant blue of llm is a map: write ADDRESS:PORT, as 10.0.1.11:8000 or in quotes "
+	 "\"[fd00::1]:8000\"\n"},
+	{"a backend of the other family", LLM "    variants: {blue: {weight: 1, backends: [\"[fd00::1]:8000\"]}}\n",
+	 "t.yaml:7:45: backend '[fd00::1]:8000' of variant blue of llm is not of the service's family: write an IPv4 "
+	 "address, as the service's is\n"},
+	{"a multicast backend", LLM "    variants: {blue: {weight: 1, backends: [224.0.0.1:8000]}}\n",
+	 "t.yaml:7:45: backend '224.0.0.1:8000' of variant blue of llm is a multicast address: write the address of a "
+	 "server\n"},
+	{"a backend without weight",
+	 LLM "    variants: {blue: {weight: 1, backends: [{address: 10.0.1.11:8000, weight: 0}]}}\n",
+	 "t.yaml:7:79: weight of a backend of variant blue of llm is '0': write a whole number from 1 to 1000000\n"},
+	{"a backend's unknown key",
+	 LLM "    variants: {blue: {weight: 1, backends: [{address: 10.0.1.11:8000, wait: 1}]}}\n",
+	 "t.yaml:7:71: unknown key 'wait' in a backend of variant blue of llm: known are address, weight\n"},
+	{"a backend twice in a variant",
+	 LLM "    variants:\n      blue:\n        weight: 1\n        backends:\n"
+	     "          - 10.0.1.11:8000\n          - {address: 10.0.1.11:8000, weight: 2}\n",
+	 "t.yaml:12:23: 10.0.1.11:8000/tcp is twice in variant blue of llm, first on line 11: write it once, with a "
+	 "weight\n"},
+	{"two services at one address",
+	 TOP SERVICE("llm", "10.0.0.10", "nat", "10.0.1.11:8000") SERVICE("chat", "10.0.0.10", "nat", "10.0.1.11:8000"),
+	 "t.yaml:4:19: 10.0.0.10:8000/tcp is already the address of service llm (line 3): give each service its own "
+	 "address, port or protocol\n"},
+	{"a backend that is its own service", TOP SERVICE("llm", "10.0.0.10", "nat", "10.0.0.10:8000"),
+	 "t.yaml:3:110: backend 10.0.0.10:8000/tcp is the address of service llm (line 3), which would be a loop: "
+	 "write the address of a server\n"},
+	{"a backend that is another service",
+	 TOP SERVICE("llm", "10.0.0.10", "nat", "10.0.0.11:8000")
+		 SERVICE("chat", "10.0.0.11", "dnat", "10.0.1.11:8000"),
+	 "t.yaml:3:110: backend 10.0.0.11:8000/tcp is the address of service chat (line 4), which would be a loop: "
+	 "write the address of a server\n"},
+	{"a dnat backend in two services",
+	 TOP SERVICE("llm", "10.0.0.10", "dnat", "10.0.1.11:8000")
+		 SERVICE("chat", "10.0.0.11", "dnat", "10.0.1.11:8000"),
+	 "t.yaml:4:112: 10.0.1.11:8000/tcp is also a backend of variant blue of llm (line 3), and with dnat replies "
+	 "are told apart by their source alone: give each variant its own address or port, or use forward: nat in "
+	 "both\n"},
+	{"a dnat backend in a nat service",
+	 TOP SERVICE("llm", "10.0.0.10", "dnat", "10.0.1.11:8000")
+		 SERVICE("chat", "10.0.0.11", "nat", "10.0.1.11:8000"),
+	 "t.yaml:4:111: 10.0.1.11:8000/tcp is also a backend of variant blue of llm (line 3), and with dnat replies "
+	 "are told apart by their source alone: give each variant its own address or port, or use forward: nat in "
+	 "both\n"},
+	{"a nat backend in a dnat service",
+	 TOP SERVICE("llm", "10.0.0.10", "nat", "10.0.1.11:8000") SERVICE("chat", "10.0.0.11", "nat", "10.0.1.11:8000")
+		 SERVICE("img", "10.0.0.12", "dnat", "10.0.1.11:8000"),
+	 "t.yaml:5:111: 10.0.1.11:8000/tcp is also a backend of variant blue of chat (line 4), and with dnat replies "
+	 "are told apart by their source alone: give each variant its own address or port, or use forward: nat in "
+	 "both\n"},
+	{"a dnat backend in two variants",
+	 TOP "  llm:\n    address: 10.0.0.10\n    port: 8000\n    forward: dnat\n"
+	     "    variants:\n      blue: {weight: 1, backends: [10.0.1.11:8000]}\n"
+	     "      green: {weight: 0, backends: [10.0.1.11:8000]}\n",
+	 "t.yaml:9:37: 10.0.1.11:8000/tcp is also a backend of variant blue of llm (line 8), and with dnat replies are "
+	 "told apart by their source alone: give each variant its own address or port, or use forward: nat in both\n"},
+	{"a cohort of an unknown variant", LLM BLUE "    cohorts: [{source: 10.9.0.0/16, variant: gren}]\n",
+	 "t.yaml:8:46: unknown variant 'gren' of llm; it has blue\n"},
+	{"a cohort of a variant without backends",
+	 LLM "    variants:\n      blue: {weight: 1, backends: [10.0.1.11:8000]}\n"
+	     "      green: {weight: 0, backends: []}\n    cohorts: [{source: 10.9.0.0/16, variant: green}]\n",
+	 "t.yaml:10:46: green of llm has no backends: give it some in the configuration first\n"},
+	{"a cohort of the other family", LLM BLUE "    cohorts: [{source: fd00::/8, variant: blue}]\n",
+	 "t.yaml:8:24: fd00::/8 can hold no client of llm, whose address is 10.0.0.10: give an IPv4 prefix\n"},
+	{"a cohort with host bits", LLM BLUE "    cohorts: [{source: 10.9.0.1/16, variant: blue}]\n",
+	 "t.yaml:8:24: source of a cohort of llm is '10.9.0.1/16': write a prefix with no bits set beyond its length, "
+	 "as 10.9.0.0/16\n"},
+	{"cohorts that overlap",
+	 LLM BLUE
+	 "    cohorts:\n      - {source: 10.9.0.0/16, variant: blue}\n      - {source: 10.10.0.0/16, variant: blue}\n"
+	 "      - {source: 10.9.8.0/24, variant: blue}\n",
+	 "t.yaml:11:18: cohort 10.9.8.0/24 of llm overlaps cohort 10.9.0.0/16 (line 9): write prefixes of which none "
+	 "contains another\n"},
+	{"a cohort without its keys", LLM BLUE "    cohorts: [{}]\n",
+	 "t.yaml:8:15: a cohort of llm has no source: write source: 10.9.0.0/16\n"
+	 "t.yaml:8:15: a cohort of llm has no variant: write variant: with the name of one of the service's "
+	 "variants\n"},
+	{"cohorts that are a map", LLM BLUE "    cohorts: {source: 10.9.0.0/16}\n",
+	 "t.yaml:8:14: cohorts of service llm is a map: write a list, as [{source: 10.9.0.0/16, variant: canary}]\n"},
+	{"nat sources with dnat",
+	 TOP "  llm: {address: 10.0.0.10, port: 8000, protocol: tcp, forward: dnat, variants: {blue: {weight: 1, "
+	     "backends: [10.0.1.11:8000]}}, nat: {sources: [10.0.1.5]}}\n",
+	 "t.yaml:3:130: nat of service llm has no meaning with forward: dnat: remove it, or write forward: nat\n"},
+	{"a nat source of the other family", LLM BLUE "    nat: {sources: [fd00::1]}\n",
+	 "t.yaml:8:21: a source of nat of llm is not of the service's family: write an IPv4 address, as the service's "
+	 "is\n"},
+	{"a nat source twice", LLM BLUE "    nat: {sources: [10.0.1.5, 10.0.1.6, 10.0.1.5]}\n",
+	 "t.yaml:8:41: a source of nat of llm is there twice: write it once\n"},
+	{"a nat source that is loopback", LLM BLUE "    nat: {sources: [127.0.0.1]}\n",
+	 "t.yaml:8:21: a source of nat of llm is a loopback address: write an address of one host\n"},
+	{"seventeen nat sources",
+	 LLM BLUE "    nat: {sources: [10.0.1.0, 10.0.1.1, 10.0.1.2, 10.0.1.3, 10.0.1.4, 10.0.1.5, 10.0.1.6, 10.0.1.7, "
+		  "10.0.1.8, 10.0.1.9, 10.0.1.10, 10.0.1.11, 10.0.1.12, 10.0.1.13, 10.0.1.14, 10.0.1.15, 10.0.1.16]}\n",
+	 "t.yaml:8:20: nat of llm has 17 sources: write at most 16\n"},
+	{"nat ports the wrong way round", LLM BLUE "    nat: {ports: 20000-10000}\n",
+	 "t.yaml:8:18: ports of nat of llm is '20000-10000': write the first and last source port, each from 1024 to "
+	 "65535, as 10000-32767\n"},
+	{"nat ports that are privileged", LLM BLUE "    nat: {ports: 1-10000}\n",
+	 "t.yaml:8:18: ports of nat of llm is '1-10000': write the first and last source port, each from 1024 to "
+	 "65535, as 10000-32767\n"},
+	{"nat ports without a range", LLM BLUE "    nat: {ports: 10000}\n",
+	 "t.yaml:8:18: ports of nat of llm is '10000': write the first and last source port, each from 1024 to 65535, "
+	 "as 10000-32767\n"},
+	{"a drain limit below its timeout", LLM BLUE "    drain: {timeout: 10m, limit: 5m}\n",
+	 "t.yaml:8:34: limit of drain of llm is shorter than its timeout (600s): write at least as much\n"},
+	{"an unknown key of drain", LLM BLUE "    drain: {timout: 10m}\n",
+	 "t.yaml:8:13: unknown key 'timout' in drain of llm: did you mean timeout? Known are timeout, limit\n"},
+	{"more services than the limit",
+	 "interfaces: [eth0]\nlimits: {services: 1}\nservices:\n" SERVICE("llm", "10.0.0.10", "nat", "10.0.1.11:8000")
+		 SERVICE("chat", "10.0.0.11", "nat", "10.0.1.11:8000"),
+	 "t.yaml:5:3: more services than limits.services (1): remove some, or raise the limit\n"},
+	{"more backends than the limit",
+	 "interfaces: [eth0]\nlimits: {backends: 2}\nservices:\n" SERVICE(
+		 "llm", "10.0.0.10", "nat", "10.0.1.11:8000, 10.0.1.12:8000, 10.0.1.13:8000, 10.0.1.14:8000"),
+	 "t.yaml:4:142: more backends than limits.backends (2): remove some, or raise the limit\n"},
+	{"an anchor that repeats a mistake",
+	 TOP "  llm: &llm\n    address: 10.0.0.10\n    port: 8000\n    forward: nat\n" BLUE "  chat: *llm\n",
+	 "t.yaml:4:14: 10.0.0.10:8000/tcp is already the address of service llm (line 4): give each service its own "
+	 "address, port or protocol\n"},
+	{"several mistakes, in the order of the file",
+	 TOP "  llm:\n    port: 0\n    address: 10.0.0.10\n    forward: nat\n    variants: {blue: {weight: 1, "
+	     "backends: [10.0.0.10:9, 10.0.1.1]}}\n"
+	     "interfaces: []\n",
+	 "t.yaml:4:11: port of service llm is '0': write a whole number from 1 to 65535\n"
+	 "t.yaml:7:58: backend of variant blue of llm is '10.0.1.1': write ADDRESS:PORT, as 10.0.1.11:8000 or in "
+	 "quotes \"[fd00::1]:8000\"\n"
+	 "t.yaml:8:1: interfaces of the configuration is written twice, first on line 1: remove one\n"},
+	{"control characters in a value", "interfaces: [\"a\\n\\x9b\\0b\"]\nservices: {}\n",
+	 "t.yaml:1:14: an item of interfaces is 'a????b': write the name of an interface, as eth0\n"},
+};
+
+static void test_mistake(void **state)
+{
+	const struct mistake *mistake = *state;
+	struct problems problems = {};
+	struct model *model = NULL;
+	size_t lines = 0;
+
+	assert_int_equal(config_parse("t.yaml", mistake->yaml, strlen(mistake->yaml), &problems, &model), -EINVAL);
+	assert_null(model);
+	assert_string_equal(problems.text, mistake->problems);
+	for (const char *p = problems.text; *p; p++)
+		lines += *p == '\n';
+	assert_int_equal(problems.count, lines);
+	problems_clear(&problems);
+	assert_null(problems.text);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[ARRAY_SIZE(mistakes)] = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(mistakes); i++) {
+		tests[i].name = mistakes[i].name;
+		tests[i].test_func = test_mistake;
+		tests[i].initial_state = (void *)&mistakes[i];
+	}
+	return cmocka_run_group_tests_name("mistakes in a configuration", tests, NULL, NULL);
+}
