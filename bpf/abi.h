@@ -230,7 +230,7 @@ enum drop_reason {
 struct service_counters {
 	__u64 flow_lookups;   /* stateless modes: packets that read flow state, as their slot is tracked */
 	__u64 flow_misses;    /* of those: connections older than the change, sent to base */
-	__u64 flow_overflows; /* new connections sent to base since the flow table was full */
+	__u64 flow_overflows; /* packets of flows that found the established table full, or no room at all */
 	__u64 drops[DROP_REASONS];
 	__u64 zero;
 };

@@ -32,9 +32,9 @@ static __always_inline __sum16 checksum_apply(__sum16 check, __u64 difference)
 {
 	__u64 sum = (__u16)~check + difference;
 
+	/* At most 32 words of 33 bits: 33 bits after the first fold, 17 after the second, 16 after the third. */
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return ~sum;
 }

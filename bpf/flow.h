@@ -6,6 +6,7 @@
  * The flow tables: half-open and established. A completed handshake promotes, so that a flood of SYNs evicts nothing
  * but other half-open flows.
  */
+#include "count.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -66,10 +67,16 @@ static __always_inline void flow_touch(struct flow *f, const struct packet *p)
 /* From half-open to established. When that is full the flow stays where it is, and goes on while nobody evicts it. */
 static __always_inline void flow_promote(const struct flow_key *key, const struct flow *f)
 {
+	struct service_counters *counters;
 	struct flow copy = *f;
 
-	if (bpf_map_update_elem(&established, key, &copy, BPF_ANY) == 0)
+	if (bpf_map_update_elem(&established, key, &copy, BPF_ANY) == 0) {
 		bpf_map_delete_elem(&half_open, key);
+		return;
+	}
+	counters = counters_of_service(key->service);
+	if (counters)
+		counters->flow_overflows++;
 }
 
 static __always_inline void flow_forget(const struct flow_key *key)
