@@ -12,6 +12,8 @@
 
 #include "api.h"
 
+#define CONNECTIONS_MAX 512U /* so that some silent ones keep nobody out */
+#define CONNECTION_TIMEOUT_S 10U
 #define BODY_DISCARDED_MAX                                                                                             \
 	(256U << 20) /* a body that is too large is read to here, so that its sender gets the answer */
 
