@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <linux/bpf.h>
+#include <string.h>
+
+#include "connection.h"
+#include "hash.h"
+
+static const char *client_of(const struct connection *c)
+{
+	if (c->client)
+		return c->client;
+	return world_is_ipv6(c->service) ? CLIENT6 : CLIENT4;
+}
+
+static const char *source_of(const struct connection *c)
+{
+	if (c->source)
+		return c->source;
+	return world_is_ipv6(c->service) ? SPLITTER6 : SPLITTER4;
+}
+
+static void assert_address(const struct address *got, const char *wanted)
+{
+	struct address a = address_of(wanted);
+
+	assert_memory_equal(got, &a, sizeof(a));
+}
+
+struct segment connection_request(const struct connection *c, __u8 flags)
+{
+	struct segment s = world_request(c->service);
+
+	s.from = client_of(c);
+	s.from_port = c->client_port;
+	s.flags = flags;
+	return s;
+}
+
+struct segment connection_reply(const struct connection *c, __u8 flags)
+{
+	struct segment s = world_reply(c->service, c->backend);
+
+	s.to = source_of(c);
+	s.to_port = c->source_port;
+	s.flags = flags;
+	s.sequence = SERVER_SEQUENCE;
+	return s;
+}
+
+struct reading client_sends(struct connection *c, __u8 flags, __u32 acknowledged)
+{
+	struct segment s = connection_request(c, flags);
+	struct reading r;
+
+	s.acknowledged = acknowledged;
+	r = world_send(c->fixture, &s);
+	assert_address(&r.destination, world_backend_address(c->backend));
+	c->source_port = r.source_port;
+	return r;
+}
+
+void server_sends(const struct connection *c, __u8 flags)
+{
+	struct segment s = connection_reply(c, flags);
+	struct reading r = world_send(c->fixture, &s);
+
+	assert_address(&r.destination, client_of(c));
+	assert_int_equal(r.destination_port, c->client_port);
+	assert_address(&r.source, world_is_ipv6(c->service) ? VIP6 : VIP4);
+	assert_int_equal(r.source_port, NAT_PORT);
+}
+
+void connection_open(struct connection *c)
+{
+	client_sends(c, SYN, 0);
+	server_sends(c, SYN | ACK);
+	client_sends(c, ACK, SERVER_SEQUENCE + 1);
+}
+
+static bool flow_in(const struct connection *c, int map, struct flow *ret)
+{
+	struct flow_key key = world_flow_key(c->service, client_of(c), c->client_port);
+
+	return map_get(map, &key, ret);
+}
+
+bool connection_half_open(const struct connection *c, struct flow *ret)
+{
+	return flow_in(c, c->fixture->half_open, ret);
+}
+
+bool connection_established(const struct connection *c, struct flow *ret)
+{
+	return flow_in(c, c->fixture->established, ret);
+}
+
+bool connection_port(const struct connection *c, struct source_port *ret)
+{
+	struct address source = address_of(source_of(c));
+	struct source_port_key key = {
+		.endpoint = c->backend,
+		.source_fold = address_fold(&source),
+		.port = htons(c->source_port),
+	};
+
+	return map_get(c->fixture->source_ports, &key, ret);
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "fixture.h"
+#include "xdp.skel.h"
+
+#define FLOWS_DEFAULT 4096
+#define PORTS_DEFAULT 16384
+
+static void size_maps(struct xdp_bpf *s, const struct fixture_sizes *sizes)
+{
+	const struct {
+		struct bpf_map *map;
+		__u32 entries;
+	} all[] = {
+		{s->maps.vips, SERVICES_MAX},
+		{s->maps.reply_origins, BACKENDS_MAX},
+		{s->maps.services, SERVICES_MAX},
+		{s->maps.rows, ROWS_MAX},
+		{s->maps.half_open, sizes->half_open ? sizes->half_open : FLOWS_DEFAULT},
+		{s->maps.established, sizes->established ? sizes->established : FLOWS_DEFAULT},
+		{s->maps.source_ports, sizes->source_ports ? sizes->source_ports : PORTS_DEFAULT},
+		{s->maps.backends, BACKENDS_MAX},
+		{s->maps.backend_identities, BACKENDS_MAX},
+		{s->maps.service_counters, SERVICES_MAX},
+		{s->maps.backend_counters, BACKENDS_MAX},
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		assert_int_equal(bpf_map__set_max_entries(all[i].map, all[i].entries), 0);
+	if (sizes->half_open_refuses)
+		assert_int_equal(bpf_map__set_type(s->maps.half_open, BPF_MAP_TYPE_HASH), 0);
+}
+
+struct fixture *fixture_new(const struct fixture_sizes *sizes)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct xdp_bpf *s = xdp_bpf__open();
+
+	assert_non_null(f);
+	assert_non_null(s);
+	size_maps(s, sizes);
+	if (xdp_bpf__load(s))
+		fail_msg("the program does not load: %s (are you root?)", strerror(errno));
+	*f = (struct fixture){
+		.skeleton = s,
+		.program = bpf_program__fd(s->progs.headgate_xdp),
+		.vips = bpf_map__fd(s->maps.vips),
+		.reply_origins = bpf_map__fd(s->maps.reply_origins),
+		.services = bpf_map__fd(s->maps.services),
+		.cohorts = bpf_map__fd(s->maps.cohorts),
+		.rows = bpf_map__fd(s->maps.rows),
+		.half_open = bpf_map__fd(s->maps.half_open),
+		.established = bpf_map__fd(s->maps.established),
+		.source_ports = bpf_map__fd(s->maps.source_ports),
+		.sources = bpf_map__fd(s->maps.sources),
+		.backends = bpf_map__fd(s->maps.backends),
+		.next_hops = bpf_map__fd(s->maps.next_hops),
+		.wanted_neighbours = bpf_map__fd(s->maps.wanted_neighbours),
+		.devices = bpf_map__fd(s->maps.devices),
+		.service_counters = bpf_map__fd(s->maps.service_counters),
+		.backend_counters = bpf_map__fd(s->maps.backend_counters),
+	};
+	return f;
+}
+
+void fixture_free(struct fixture *f)
+{
+	if (!f)
+		return;
+	xdp_bpf__destroy(f->skeleton);
+	free(f);
+}
+
+/* Keys of every map that is emptied or counted here fit. */
+union any_key {
+	struct flow_key flow;
+	struct source_port_key port;
+	struct wanted_neighbour neighbour;
+	struct cohort_key cohort;
+	__u8 bytes[64];
+};
+
+void map_delete(int map, const void *key)
+{
+	assert_int_equal(bpf_map_delete_elem(map, key), 0);
+}
+
+static void map_empty(int map)
+{
+	union any_key key;
+
+	while (bpf_map_get_next_key(map, NULL, &key) == 0)
+		map_delete(map, &key);
+}
+
+__u32 map_entries(int map)
+{
+	union any_key key;
+	__u32 count = 0;
+
+	for (int end = bpf_map_get_next_key(map, NULL, &key); !end; end = bpf_map_get_next_key(map, &key, &key))
+		count++;
+	return count;
+}
+
+void map_set(int map, const void *key, const void *value)
+{
+	if (bpf_map_update_elem(map, key, value, BPF_ANY))
+		fail_msg("cannot fill a map: %s", strerror(errno));
+}
+
+bool map_get(int map, const void *key, void *ret)
+{
+	return bpf_map_lookup_elem(map, key, ret) == 0;
+}
+
+/* A per-CPU array's value, zero everywhere. */
+static void zero_counters(int map, __u32 entries, size_t bytes)
+{
+	void *zero = calloc(libbpf_num_possible_cpus(), bytes);
+
+	assert_non_null(zero);
+	for (__u32 id = 0; id < entries; id++)
+		map_set(map, &id, zero);
+	free(zero);
+}
+
+void fixture_reset(struct fixture *f)
+{
+	map_empty(f->half_open);
+	map_empty(f->established);
+	map_empty(f->source_ports);
+	map_empty(f->wanted_neighbours);
+	map_empty(f->cohorts);
+	zero_counters(f->service_counters, SERVICES_MAX, sizeof(struct service_counters));
+	zero_counters(f->backend_counters, BACKENDS_MAX, sizeof(struct backend_counters));
+}
+
+int fixture_run(struct fixture *f, const struct frame *in, struct frame *ret)
+{
+	struct frame out = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in->data, .data_size_in = in->bytes, .data_out = out.data,
+		    .data_size_out = sizeof(out.data));
+
+	if (bpf_prog_test_run_opts(f->program, &opts))
+		fail_msg("test run of %u bytes: %s", in->bytes, strerror(errno));
+	out.bytes = opts.data_size_out;
+	*ret = out;
+	return opts.retval;
+}
+
+void fixture_fill_row(struct fixture *f, __u32 row, slot_entry entry)
+{
+	struct row *r = malloc(sizeof(*r));
+
+	assert_non_null(r);
+	for (__u32 i = 0; i < SLOTS; i++)
+		r->slot[i] = entry;
+	map_set(f->rows, &row, r);
+	free(r);
+}
+
+/* Both kinds of counters are nothing but 64-bit counts, a multiple of 8 bytes as the kernel lays CPUs out. */
+static void sum_counters(int map, __u32 id, size_t bytes, __u64 *ret)
+{
+	size_t words = bytes / sizeof(__u64);
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *all = calloc(cpus, bytes);
+
+	assert_non_null(all);
+	assert_true(map_get(map, &id, all));
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		for (size_t i = 0; i < words; i++)
+			ret[i] += all[cpu * words + i];
+	}
+	free(all);
+}
+
+struct service_counters fixture_service_counters(struct fixture *f, __u32 service)
+{
+	struct service_counters sum = {};
+
+	sum_counters(f->service_counters, service, sizeof(sum), (__u64 *)&sum);
+	return sum;
+}
+
+struct backend_counters fixture_backend_counters(struct fixture *f, __u32 backend)
+{
+	struct backend_counters sum = {};
+
+	sum_counters(f->backend_counters, backend, sizeof(sum), (__u64 *)&sum);
+	return sum;
+}
+
+__u64 fixture_drops(struct fixture *f)
+{
+	__u64 sum = 0;
+
+	for (__u32 id = 0; id < SERVICES_MAX; id++) {
+		struct service_counters c = fixture_service_counters(f, id);
+
+		for (int reason = 0; reason < DROP_REASONS; reason++)
+			sum += c.drops[reason];
+	}
+	return sum;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_TEST_FIXTURE_H
+#define HEADGATE_TEST_FIXTURE_H
+
+/*
+ * The XDP program, loaded into this kernel with maps of its own, pinned nowhere. Frames go through BPF_PROG_TEST_RUN:
+ * they come in on the loopback interface and none leaves. Whatever cannot be done fails the test.
+ */
+#include <linux/types.h>
+#include <stdbool.h>
+
+#include "abi.h"
+#include "packet.h"
+
+#define LOOPBACK 1 /* ifindex that frames come in on */
+#define SERVICES_MAX 16
+#define BACKENDS_MAX 512
+#define ROWS_MAX 48
+
+/* Zero: room enough for any test that does not care. */
+struct fixture_sizes {
+	__u32 half_open;
+	__u32 established;
+	__u32 source_ports;
+	bool half_open_refuses; /* when full it refuses, where an LRU map would find no node to give back */
+};
+
+/* File descriptors, owned. */
+struct fixture {
+	struct xdp_bpf *skeleton;
+	int program;
+	int vips;
+	int reply_origins;
+	int services;
+	int cohorts;
+	int rows;
+	int half_open;
+	int established;
+	int source_ports;
+	int sources;
+	int backends;
+	int next_hops;
+	int wanted_neighbours;
+	int devices;
+	int service_counters;
+	int backend_counters;
+};
+
+struct fixture *fixture_new(const struct fixture_sizes *sizes);
+void fixture_free(struct fixture *f);
+
+/* Forgets flows, ports, wanted neighbours, cohorts and counts; what was configured stays. */
+void fixture_reset(struct fixture *f);
+
+/**
+ * fixture_run - one frame through the program
+ * @ret: as it comes out, whatever the verdict
+ * Return: enum xdp_action.
+ */
+int fixture_run(struct fixture *f, const struct frame *in, struct frame *ret);
+
+void map_set(int map, const void *key, const void *value);
+bool map_get(int map, const void *key, void *ret); /* false, @ret untouched: no such key */
+void map_delete(int map, const void *key);
+__u32 map_entries(int map);
+
+/* Row @row with every slot at @entry. */
+void fixture_fill_row(struct fixture *f, __u32 row, slot_entry entry);
+
+/* Sums over all CPUs. */
+struct service_counters fixture_service_counters(struct fixture *f, __u32 service);
+struct backend_counters fixture_backend_counters(struct fixture *f, __u32 backend);
+
+/* Drops of all services and reasons. */
+__u64 fixture_drops(struct fixture *f);
+
+#endif

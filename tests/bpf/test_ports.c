@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* NAT's source addresses and ports: each belongs to one flow, and running out of them has a name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <linux/bpf.h>
+
+#include "connection.h"
+
+#define EXTRA_SOURCE4 "10.0.0.2"
+#define EXTRA_SOURCE_ID 3
+
+static void use_two_sources(struct fixture *f, __u32 service)
+{
+	struct address extra = address_of(EXTRA_SOURCE4);
+	struct service s = world_service_get(f, service);
+
+	map_set(f->sources, &(__u32){EXTRA_SOURCE_ID}, &extra);
+	s.source_count = 2;
+	s.source[0] = SOURCE4;
+	s.source[1] = EXTRA_SOURCE_ID;
+	world_service_set(f, service, &s);
+}
+
+static struct segment syn_from(__u32 service, __u16 port)
+{
+	struct segment s = world_request(service);
+
+	s.from_port = port;
+	return s;
+}
+
+static void every_port_of_the_range_serves_one_flow_and_no_more(void **state)
+{
+	struct fixture *f = *state;
+	bool used[32] = {};
+	struct segment syn;
+
+	world_set_ports(f, NAT4_TCP, 20000, 20031);
+	for (__u16 i = 0; i < 32; i++) {
+		struct reading r;
+
+		syn = syn_from(NAT4_TCP, 1000 + i);
+		r = world_send(f, &syn);
+		assert_in_range(r.source_port, 20000, 20031);
+		assert_false(used[r.source_port - 20000]);
+		used[r.source_port - 20000] = true;
+	}
+	syn = syn_from(NAT4_TCP, 2000);
+	world_send_dropped(f, &syn, NAT4_TCP, DROP_PORTS_EXHAUSTED);
+	assert_int_equal(map_entries(f->half_open), 32);
+	assert_int_equal(map_entries(f->source_ports), 32);
+}
+
+/* What is exhausted towards one backend is not towards another. */
+static void endpoints_do_not_share_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct segment first = syn_from(NAT4_TCP, 1000);
+	struct segment second = syn_from(NAT4_TCP, 1001);
+
+	assert_int_equal(world_send(f, &first).source_port, SOURCE_PORT);
+	world_send_dropped(f, &second, NAT4_TCP, DROP_PORTS_EXHAUSTED);
+	world_settle(f, NAT4_TCP, SECOND(NAT4_TCP));
+	assert_int_equal(world_send(f, &second).source_port, SOURCE_PORT);
+}
+
+/* Two services with one backend: a port of theirs is the same port at the backend. */
+static void services_that_share_an_endpoint_share_its_ports(void **state)
+{
+	struct fixture *f = *state;
+	struct connection ours = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 1000};
+	struct segment reply = world_reply(NAT4_TCP, NAT4_TCP);
+	struct service_key other_vip = {
+		.address = address_of("10.0.0.12"),
+		.port = htons(NAT_PORT),
+		.protocol = IPPROTO_TCP,
+	};
+	struct segment theirs = {
+		.from = CLIENT4, .to = "10.0.0.12", .from_port = 1000, .to_port = NAT_PORT, .flags = SYN};
+	struct service s = world_service_get(f, NAT4_TCP);
+	__u32 other = WORLD_SERVICES + 1;
+	struct reading r;
+
+	s.vip = other_vip;
+	s.main.entries = WORLD_BACKENDS + 1;
+	world_service_set(f, other, &s);
+	map_set(f->vips, &other_vip, &other);
+	fixture_fill_row(f, WORLD_BACKENDS + 1, WORLD_BACKENDS + 1);
+	world_add_backend(f, WORLD_BACKENDS + 1, other, world_backend_address(NAT4_TCP), NAT4_TCP, LOOPBACK);
+	connection_open(&ours);
+	world_send_dropped(f, &theirs, other, DROP_PORTS_EXHAUSTED);
+	world_set_ports(f, other, SOURCE_PORT, SOURCE_PORT + 1);
+	reply.to_port = world_send(f, &theirs).source_port;
+	assert_int_equal(reply.to_port, SOURCE_PORT + 1);
+	r = world_send(f, &reply);
+	assert_memory_equal(&r.source, &other_vip.address, sizeof(r.source));
+	assert_int_equal(fixture_backend_counters(f, WORLD_BACKENDS + 1).server_packets, 1);
+	server_sends(&ours, ACK);
+}
+
+static void two_sources_are_used_alternately(void **state)
+{
+	struct address extra = address_of(EXTRA_SOURCE4);
+	struct fixture *f = *state;
+	int of_extra = 0;
+
+	use_two_sources(f, NAT4_TCP);
+	world_set_ports(f, NAT4_TCP, 1024, 65535);
+	for (__u16 i = 0; i < 400; i++) {
+		struct segment syn = syn_from(NAT4_TCP, 1000 + i);
+		struct reading r = world_send(f, &syn);
+
+		of_extra += r.source.word[3] == extra.word[3];
+	}
+	assert_in_range(of_extra, 120, 280); /* 200 give or take eight standard deviations */
+}
+
+static void the_reply_to_either_source_finds_its_flow(void **state)
+{
+	struct fixture *f = *state;
+	struct address extra = address_of(EXTRA_SOURCE4);
+	struct connection c = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 1000};
+
+	use_two_sources(f, NAT4_TCP);
+	for (; c.client_port < 1002; c.client_port++) {
+		struct reading r = client_sends(&c, SYN, 0); /* both with the one port that there is */
+
+		c.source = r.source.word[3] == extra.word[3] ? EXTRA_SOURCE4 : SPLITTER4;
+		assert_int_equal(c.source_port, SOURCE_PORT);
+		server_sends(&c, SYN | ACK);
+	}
+	assert_int_equal(map_entries(f->source_ports), 2);
+}
+
+/* Where ports are tried from is random, so several rounds. */
+static void every_port_of_two_sources_can_be_had(void **state)
+{
+	struct fixture *f = *state;
+
+	use_two_sources(f, NAT4_TCP);
+	world_set_ports(f, NAT4_TCP, 20000, 20015);
+	for (int round = 0; round < 10; round++) {
+		fixture_reset(f);
+		for (__u16 i = 0; i < 32; i++) {
+			struct segment syn = syn_from(NAT4_TCP, 1000 + i);
+
+			world_send(f, &syn);
+		}
+		assert_int_equal(map_entries(f->source_ports), 32);
+	}
+}
+
+static void without_a_source_address_nothing_is_opened(void **state)
+{
+	struct fixture *f = *state;
+	struct segment syn = world_request(NAT4_TCP);
+	struct backend b;
+
+	assert_true(map_get(f->backends, &(__u32){NAT4_TCP}, &b));
+	b.source = 0;
+	map_set(f->backends, &(__u32){NAT4_TCP}, &b);
+	world_send_dropped(f, &syn, NAT4_TCP, DROP_NO_SOURCE);
+	assert_int_equal(map_entries(f->half_open), 0);
+	assert_int_equal(map_entries(f->source_ports), 0);
+}
+
+static void a_full_port_table_is_a_full_flow_table(void **state)
+{
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.source_ports = 4});
+	struct segment syn;
+
+	world_set_ports(f, NAT4_TCP, 1024, 65535);
+	for (__u16 i = 0; i < 4; i++) {
+		syn = syn_from(NAT4_TCP, 1000 + i);
+		world_send(f, &syn);
+	}
+	syn = syn_from(NAT4_TCP, 2000);
+	world_send_dropped(f, &syn, NAT4_TCP, DROP_FLOW_TABLE_FULL);
+	assert_int_equal(map_entries(f->half_open), 4);
+}
+
+static void a_flow_that_cannot_be_written_down_gives_its_port_back(void **state)
+{
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.half_open = 4, .half_open_refuses = true});
+	struct segment syn;
+
+	world_set_ports(f, NAT4_TCP, 1024, 65535);
+	for (__u16 i = 0; i < 4; i++) {
+		syn = syn_from(NAT4_TCP, 1000 + i);
+		world_send(f, &syn);
+	}
+	syn = syn_from(NAT4_TCP, 2000);
+	world_send_dropped(f, &syn, NAT4_TCP, DROP_FLOW_TABLE_FULL);
+	assert_int_equal(map_entries(f->source_ports), 4);
+}
+
+/* Keys hold addresses folded into 32 bits; another address with the same fold is not the flow's. */
+static void a_reply_to_another_address_of_the_same_fold_passes(void **state)
+{
+	struct fixture *f = *state;
+	struct segment request = world_request(NAT6_TCP);
+	struct segment reply = world_reply(NAT6_TCP, NAT6_TCP);
+	struct frame in, out;
+
+	world_send(f, &request);
+	reply.to = "0:1::fd00:0"; /* fd00::1 with its first and last word swapped */
+	frame_build(&reply, &in);
+	assert_int_equal(fixture_run(f, &in, &out), XDP_PASS);
+	assert_true(frame_equal(&in, &out));
+	reply.to = SPLITTER6;
+	world_send(f, &reply);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define TEST_OWN_WORLD(name) cmocka_unit_test_setup_teardown(name, world_setup_own, world_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(every_port_of_the_range_serves_one_flow_and_no_more),
+		TEST(endpoints_do_not_share_ports),
+		TEST(services_that_share_an_endpoint_share_its_ports),
+		TEST(two_sources_are_used_alternately),
+		TEST(the_reply_to_either_source_finds_its_flow),
+		TEST(every_port_of_two_sources_can_be_had),
+		TEST(without_a_source_address_nothing_is_opened),
+		TEST(a_reply_to_another_address_of_the_same_fold_passes),
+		TEST_OWN_WORLD(a_full_port_table_is_a_full_flow_table),
+		TEST_OWN_WORLD(a_flow_that_cannot_be_written_down_gives_its_port_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
