@@ -129,11 +129,6 @@ static int write_difference(struct splitter *sp, const struct hop_entry *wanted,
 	return error;
 }
 
-static int sort_keys(const void *a, const void *b)
-{
-	return compare_keys(a, b);
-}
-
 static int refresh_clients(struct splitter *sp, const struct routes *routes)
 {
 	_cleanup_free_ struct hop_entry *wanted = NULL;
@@ -142,8 +137,6 @@ static int refresh_clients(struct splitter *sp, const struct routes *routes)
 
 	if (error)
 		return error;
-	if (count)
-		qsort(wanted, count, sizeof(*wanted), sort_keys);
 	error = write_difference(sp, wanted, count);
 	free(sp->hops);
 	sp->hops = NULL;
@@ -155,20 +148,14 @@ static int refresh_clients(struct splitter *sp, const struct routes *routes)
 	return 0;
 }
 
-/* Gateways of routes that clients may be behind, whose MAC is missing: nothing else would ask for it. */
+/* Gateways of routes that clients may be behind, whose MAC is missing or stale: nothing else would ask for it. */
 static void probe_gateways(struct splitter *sp, const struct routes *routes, probe_function probe, void *context)
 {
-	struct resolved to;
-
 	for (size_t i = 0; i < routes->route_count; i++) {
 		const struct route_info *route = &routes->routes[i];
-		enum resolution resolution;
 
-		if (address_is_zero(&route->gateway) || !may_send_on(sp, route->ifindex))
-			continue;
-		resolution = routes_resolve(routes, &route->gateway, &to);
-		if (resolution == RESOLUTION_NO_NEIGHBOUR || (resolution == RESOLVED && to.stale))
-			probe(context, to.hop.ifindex, &to.neighbour);
+		if (may_send_on(sp, route->ifindex) && routes_gateway_wanted(routes, route))
+			probe(context, route->ifindex, &route->gateway);
 	}
 }
 
@@ -192,7 +179,8 @@ void splitter_probe_wanted(struct splitter *sp, probe_function probe, void *cont
 
 	/* Bounded: a flood of unreachable clients is no reason to ask for ever. */
 	for (int i = 0; i < 256 && datapath_next_key(sp->datapath, MAP_WANTED_NEIGHBOURS, NULL, &key) == 0; i++) {
-		probe(context, key.ifindex, &key.address);
+		if (key.ifindex)
+			probe(context, key.ifindex, &key.address);
 		datapath_delete(sp->datapath, MAP_WANTED_NEIGHBOURS, &key);
 	}
 }

@@ -17,13 +17,15 @@ int netlink_fd(const struct netlink *n);
 
 /**
  * netlink_drain - read what is waiting on the fd
- * Return: 1 when routes_snapshot's picture may have changed, 0 when not, -errno. Lost messages (ENOBUFS) count as changed.
+ * Return: 1 when netlink_snapshot's picture may have changed, 0 when not, -errno. Lost messages (ENOBUFS) count as
+ * changed.
  */
 int netlink_drain(struct netlink *n);
 
 /**
  * netlink_snapshot - dump links, addresses, main-table routes and neighbours
- * Neighbours are those with a usable MAC (REACHABLE, STALE, DELAY, PROBE, PERMANENT); VIPs on loopback are local addresses.
+ * Neighbours are those with a usable MAC (REACHABLE, STALE, DELAY, PROBE, PERMANENT); VIPs on loopback are local
+ * addresses.
  * Changes while it is taken are on the fd afterwards: drain first, then take the picture.
  * Return: 0 or -errno (-EAGAIN: changed so fast that no consistent picture could be had).
  */

@@ -35,7 +35,7 @@ struct route_info {
 	uint32_t ifindex;
 	uint32_t metric;
 	struct address preferred_source; /* zero: none */
-	size_t order;			 /* routes_sort()'s: where it was listed, the kernel's last tie-break */
+	size_t order;                    /* routes_sort()'s: where it was listed, the kernel's last tie-break */
 };
 
 /* A neighbour whose MAC the kernel has (NUD_VALID); also after it turned stale. */
@@ -60,11 +60,11 @@ struct routes {
 void routes_free(struct routes *r); /* contents and @r; accepts NULL */
 DEFINE_CLEANUP(struct routes, routes_free)
 
-/* Routes and neighbours in the order that the functions below search in. Once, after filling (netlink_snapshot does). */
+/* Puts routes and neighbours in the order that the functions below rely on; netlink_snapshot has done it. */
 void routes_sort(struct routes *r);
 
 enum resolution {
-	RESOLVED,	     /* hop is complete */
+	RESOLVED,            /* hop is complete */
 	RESOLUTION_LOCAL,    /* the address is this host's */
 	RESOLUTION_NO_ROUTE, /* no route leads there */
 	RESOLUTION_LINK_DOWN,
@@ -72,10 +72,10 @@ enum resolution {
 };
 
 struct resolved {
-	struct next_hop hop;	  /* complete with RESOLVED; ifindex and source_mac with RESOLUTION_NO_NEIGHBOUR */
+	struct next_hop hop;      /* complete with RESOLVED; ifindex and source_mac with RESOLUTION_NO_NEIGHBOUR */
 	struct address neighbour; /* the gateway, or the address itself when it is on link */
-	struct address source;	  /* address of this host towards it: the route's, else of the interface; zero: none */
-	bool stale;		  /* the neighbour is worth a probe */
+	struct address source;    /* address of this host towards it: the route's, else of the interface; zero: none */
+	bool stale;               /* the neighbour is worth a probe */
 };
 
 /**
@@ -101,12 +101,13 @@ struct hop_entry {
 /**
  * routes_hops - what the programs must know to reach any client
  * @ifindexes: interfaces that Headgate may send on; what leads elsewhere is left out
- * @ret: one entry per route (a gateway's MAC, or unresolved when on link or the gateway's MAC is missing), one host entry
- *       per neighbour on link, one LOCAL host entry per local address; sorted by key (memcmp), keys unique. To be freed.
+ * @ret: one entry per route (a gateway's MAC, or unresolved when on link or the gateway's MAC is missing), one host
+ *       entry per neighbour on link, one LOCAL host entry per local address; sorted by key (memcmp), keys unique.
+ *       To be freed.
  *
- * No entry leads to multicast or link-local prefixes. A link that is down gives its routes unresolved, and no neighbours.
- * The IPv6 default would match mapped IPv4 addresses too: where there is no IPv4 default, an unresolved one with an
- * all-zero hop keeps the families apart.
+ * No entry leads to multicast or link-local prefixes. A link that is down leaves its routes unresolved and has no
+ * neighbours. The IPv6 default would match mapped IPv4 addresses too: where there is no IPv4 default, an unresolved one
+ * with an all-zero hop keeps the families apart.
  *
  * Return: 0 or -ENOMEM.
  */
