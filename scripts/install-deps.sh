@@ -1,12 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Installs what building and testing Headgate need on Debian, and only what is missing: a second run asks no network.
+#   scripts/install-deps.sh [test|demo]
+#
+# Installs what building and testing Headgate (or just its demo) need on Debian, and only what is missing: a second run
+# asks no network.
 set -eu
 
 build=(make gcc libc6-dev clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool pkg-config libsystemd-dev libyaml-dev
 	libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libmnl-dev)
-tests=(libcmocka-dev nginx-light curl iproute2 ethtool python3 procps util-linux)
+tests=(nginx-light curl iproute2 ethtool python3 procps util-linux)
+[ "${1:-test}" = demo ] || tests+=(libcmocka-dev)
 policy=/usr/sbin/policy-rc.d
 
 die()

@@ -320,8 +320,8 @@ static unsigned int change_cohort(struct exchange *x, const char *variant)
 		return refused(x, 400,
 			       "source must be a prefix like 10.9.0.0/16 with no bits set behind it, not '%.100s'",
 			       source ? source : "");
-	snprintf(what, sizeof(what), "cohort %s %s %.100s %.64s", variant ? "add" : "remove", x->service->name, source,
-		 variant ? variant : "");
+	snprintf(what, sizeof(what), "cohort %s %s %.100s%s%.64s", variant ? "add" : "remove", x->service->name, source,
+		 variant ? " " : "", variant ? variant : "");
 	return change_service(x, what, edit_cohort, &edit, NULL);
 }
 

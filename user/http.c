@@ -78,6 +78,13 @@ static void identify_peer(struct MHD_Connection *connection, struct api_request 
 	request->peer_uid = peer.uid;
 }
 
+static unsigned long long announced_bytes(struct MHD_Connection *connection)
+{
+	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+
+	return length ? strtoull(length, NULL, 10) : 0;
+}
+
 /* Keeps a part of a body. */
 static enum MHD_Result take_upload(struct arrival *arrival, const char *data, size_t *bytes)
 {
@@ -110,6 +117,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 
 	(void)version;
 	if (!arrival) {
+		/* Refused before it is sent, where its length is said: libmicrohttpd then reads none of it. */
+		if (announced_bytes(connection) > API_BODY_MAX)
+			return answer_too_large(connection);
 		*state = calloc(1, sizeof(*arrival));
 		return *state ? MHD_YES : MHD_NO;
 	}

@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Shows the whole of Headgate on a lab, with real servers and clients, and writes what it measured to BUILD/demo.json.
+# Exits 1 when one of its claims does not hold.
+set -eu
+
+LAB_BUILD=$(realpath "${1:-build}")
+# shellcheck source=tests/lab/lab.sh
+. "$(dirname "$0")/lab.sh"
+
+vip=10.0.0.10
+target=(--url-host "$vip" --port 8000)
+violated=0
+step=0
+
+say()
+{
+	step=$((step + 1))
+	printf '\n%d. %s\n' "$step" "$*"
+}
+
+tell()
+{
+	printf '   %s\n' "$*"
+}
+
+# Says whether what the demo claims is so.
+claim() # WHAT EXPRESSION JSON [NAME=JSON...]
+{
+	if lab_assert "$2" "${@:3}" 2>"$LAB/claim"; then
+		tell "yes: $1"
+	else
+		tell "NO, VIOLATED: $1"
+		sed 's/^/        /' "$LAB/claim"
+		violated=1
+	fi
+}
+
+services()
+{
+	lab_api GET /v1/services
+}
+
+opened='sum(v["opened"] for v in %s["services"][0]["variants"])'
+# shellcheck disable=SC2059 # a format on purpose
+opened_grew=$(printf "$opened - $opened" d before)
+
+begin()
+{
+	lab_begin
+	lab_standard nat
+	cat >"$LAB/headgate.yaml" <<-END
+		interfaces: [front, back]
+		services:
+		  web:
+		    address: $vip
+		    port: 8000
+		    protocol: tcp
+		    forward: nat
+		    variants:
+		      blue:   {weight: 100, backends: [10.20.0.11:8000, 10.20.0.12:8000]}
+		      green:  {weight: 0, backends: [10.20.0.13:8000, 10.20.0.14:8000]}
+		      canary: {weight: 0, backends: [10.20.0.15:8000]}
+	END
+	lab_splitter "$LAB/headgate.yaml"
+	lab_hops_known
+}
+
+say "A lab of network namespaces: one client, a splitter, five nginx (two blue, two green, one canary)."
+begin
+tell "interface and mode: $(lab_json '", ".join("%s %s" % (i["name"], i["mode"]) for i in d["interfaces"])' \
+	"$(lab_api GET /v1/status)"); service web at $vip:8000, all weight on blue"
+lab_traffic_start client kept keepalive "${target[@]}" --connections 50
+tell "50 keep-alive connections are open; they will make requests through all that follows"
+
+say "Canary: headgate weights web blue=90 canary=10, then 2000 connections."
+lab_headgate weights web blue=90 canary=10 | sed 's/^/   | /'
+before=$(services)
+split=$(lab_traffic client requests "${target[@]}" --count 2000)
+kernel_opened=$(lab_json "$opened_grew" "$(services)" before="$before")
+tell "$(lab_json '"%d answers in %s s: %s" % (d["requests"] - d["failed"], d["seconds"], d["variants"])' "$split")"
+claim "no request failed" 'd["failed"] == 0' "$split"
+claim "canary's share is within three standard deviations of 10 % (200 ± 40.2)" \
+	'abs(d["variants"].get("canary", 0) - 200) <= 3 * (2000 * 0.1 * 0.9) ** 0.5' "$split"
+claim "the kernel counted as many connections as were made: $kernel_opened" 'd["requests"] == n' "$split" \
+	n="$kernel_opened"
+
+say "Blue/green: headgate switch web green, while 300 new connections start every second."
+lab_traffic_start client load continuous "${target[@]}" --rate 300 --record "$LAB/load.json"
+sleep 1
+command=$(lab_exec splitter "$LAB_SOURCE/traffic.py" timed "$LAB_BUILD/headgate" --socket "$LAB/api.sock" switch web green)
+sleep 1
+load=$(lab_traffic_stop load)
+after=$(lab_traffic client query --record "$LAB/load.json" --after "$(lab_json 'd["end"]' "$command")")
+claim "the command went well" 'd["exit"] == 0' "$command"
+tell "the command took $(lab_json 'd["ms"]' "$command") ms; answers: $(lab_json 'd["variants"]' "$load")," \
+	"from connections started after it returned: $(lab_json 'd["variants"]' "$after")"
+claim "no request failed" 'd["failed"] == 0 and d["requests"] > 300' "$load"
+claim "no connection that started after the command returned reached blue, and green got them" \
+	'd["variants"].get("blue", 0) == 0 and d["variants"].get("green", 0) > 0' "$after"
+
+say "headgated is killed (kill -9) under load; the data path stays in the kernel."
+lab_traffic_start client orphaned continuous "${target[@]}" --rate 250 --seconds 2
+sleep 0.5
+lab_stop headgated KILL
+tell "headgated is dead"
+LAB_WAIT_S=30 lab_wait "500 requests" lab_event orphaned end >/dev/null
+orphaned=$(lab_event orphaned end)
+tell "$(lab_json '"%d requests around its death: %s" % (d["requests"], d["variants"])' "$orphaned")"
+claim "none of them failed" 'd["failed"] == 0' "$orphaned"
+
+say "headgated is started again, and adopts what it finds."
+before=$(services 2>/dev/null || true)
+[ -z "$before" ] || tell "NO, VIOLATED: somebody still answers at the API of a dead daemon"
+lab_splitter "$LAB/headgate.yaml"
+status=$(lab_api GET /v1/status)
+restarted=$(lab_traffic client requests "${target[@]}" --count 500)
+claim "it adopted the running data path" 'd["adopted"] is True' "$status"
+claim "the weights decided before are still in force: all on green" \
+	'{v["name"]: v["weight"] > 0 for v in d["services"][0]["variants"]} == {"blue": False, "green": True, "canary": False}' \
+	"$status"
+# shellcheck disable=SC2059
+claim "its counters went on: at least the $(lab_json '2000 + d["requests"] + n["requests"] + 50' "$load" n="$orphaned") opened before" \
+	"$(printf "$opened" d) >= 2050 + load[\"requests\"] + orphaned[\"requests\"]" "$status" load="$load" orphaned="$orphaned"
+claim "500 more requests, none failed" 'd["failed"] == 0 and d["requests"] == 500' "$restarted"
+
+say "And the 50 keep-alive connections?"
+kept=$(lab_traffic_stop kept)
+tell "$(lab_json '"%d requests on %d connections, all begun on %s" % (d["requests"], d["connections"], ", ".join(d["variants"]))' "$kept")"
+claim "none broke, none was ever answered by another server" 'd["broken"] == 0 and d["moved"] == 0' "$kept"
+
+lab_json 'json.dumps({
+	"requests": d["requests"], "failed": d["failed"],
+	"split": {name: d["variants"].get(name, 0) for name in ("blue", "canary")}, "kernel_opened": kernel_opened,
+	"kept": {"connections": kept["connections"], "broken": kept["broken"] + kept["moved"]},
+	"switch": {"to": "green", "failed": load["failed"], "blue_after": after["variants"].get("blue", 0), "ms": command["ms"]},
+	"daemon_killed": {"requests": orphaned["requests"], "failed": orphaned["failed"]},
+	"restarted": {"adopted": status["adopted"], "failed": restarted["failed"]}})' "$split" kernel_opened="$kernel_opened" \
+	kept="$kept" load="$load" after="$after" command="$command" orphaned="$orphaned" status="$status" \
+	restarted="$restarted" >"$LAB_BUILD/demo.json"
+
+printf '\nMeasured: %s\n' "$(cat "$LAB_BUILD/demo.json")"
+if [ $violated -ne 0 ]; then
+	echo "The demo FAILED: a claim above does not hold."
+	exit 1
+fi
+echo "Every claim holds."
