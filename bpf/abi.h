@@ -68,7 +68,7 @@ struct service {
 	__u8 mode;         /* enum forward_mode */
 	__u8 source_count; /* 0: each backend's own source is used */
 	__be16 zero;
-	__u16 port_min; /* of rewritten sources, host byte order, both inclusive */
+	__u16 port_min; /* of rewritten sources, host byte order, both inclusive; the pair is one aligned 32-bit word */
 	__u16 port_max;
 	__u16 source[SOURCES_MAX]; /* ids of the addresses to rewrite to */
 	__u32 zero2;
@@ -163,9 +163,10 @@ struct flow {
 	__u32 opened; /* tick of the first */
 	__u16 source; /* NAT: id of the rewritten source address; 0 in other modes */
 	__be16 source_port;
-	__u32 flags; /* enum flow_flags; set by atomic or, as both directions do */
+	__u32 flags;       /* enum flow_flags; set by atomic or, as both directions do */
+	__u32 client_next; /* TCP: one past the highest sequence number that the client has sent, host byte order */
 };
-_Static_assert(sizeof(struct flow) == 20, "ABI");
+_Static_assert(sizeof(struct flow) == 24, "ABI");
 
 /* A source port in use towards one endpoint: NAT's reverse direction, and the lock that keeps ports unique. */
 struct source_port_key {

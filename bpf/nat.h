@@ -52,14 +52,16 @@ static __always_inline int nat_allocate(const struct service *s, const struct ba
 {
 	struct source_port value = {.flow = *flow, .backend = backend, .seen = ret->seen};
 	__u32 random = bpf_get_prandom_u32();
-	__u32 span = (__u32)s->port_max - s->port_min + 1;
+	__u32 ports = *(const volatile __u32 *)&s->port_min; /* both in one load, as they are stored */
+	__u32 first_port = ports & 0xffff;
+	__u32 span = (ports >> 16) - first_port + 1;
 	__u32 sources_in_turn = s->source_count ? s->source_count : 1;
 	struct source_port_key key;
 	long error;
 
 	for (__u32 i = 0; i < PORT_TRIES; i++) {
 		__u32 source = nat_source(s, b, (random + i) % sources_in_turn);
-		__be16 port = bpf_htons(s->port_min + (random / SOURCES_MAX + i / sources_in_turn) % span);
+		__be16 port = bpf_htons(first_port + (random / SOURCES_MAX + i / sources_in_turn) % span);
 
 		if (!source || source_port_key_of(b->endpoint, source, port, &key) < 0)
 			return -(1 + DROP_NO_SOURCE);
@@ -70,7 +72,9 @@ static __always_inline int nat_allocate(const struct service *s, const struct ba
 			ret->source_port = port;
 			return 0;
 		}
-		if (error != -EEXIST)
+		/* EBUSY: the bucket's lock is held on this very CPU (before Linux 6.6); the next port has another
+		 * bucket. */
+		if (error != -EEXIST && error != -EBUSY)
 			return -(1 + DROP_FLOW_TABLE_FULL);
 	}
 	return -(1 + DROP_PORTS_EXHAUSTED);
@@ -111,10 +115,15 @@ static __always_inline bool nat_handshake_done(const struct packet *p, const str
 }
 
 /* A first packet: choose, allocate, write down. 0 or -(1 + enum drop_reason). */
-static __always_inline int nat_open(const struct service *s, const struct choice *c, const struct flow_key *key,
-				    struct nat_flow *ret)
+static __always_inline int nat_open(const struct packet *p, const struct service *s, const struct choice *c,
+				    const struct flow_key *key, struct nat_flow *ret)
 {
-	struct flow fresh = {.backend = c->entry, .seen = tick_now(), .opened = tick_now()};
+	struct flow fresh = {
+		.backend = c->entry,
+		.seen = tick_now(),
+		.opened = tick_now(),
+		.client_next = p->sequence_next,
+	};
 	struct backend *b = bpf_map_lookup_elem(&backends, &c->entry);
 	struct source_port_key port_key;
 	int error;
@@ -146,7 +155,7 @@ static __always_inline int nat_transition(const struct packet *p, const struct f
 					  bool half_open_hit)
 {
 	struct source_port *port = nat_port_of(key, f);
-	__u32 ends = flow_flags_of(p, FLOW_CLIENT_FIN);
+	__u32 ends = flow_ends(p, f);
 
 	if (!port) {
 		flow_forget(key);
@@ -180,7 +189,7 @@ static __always_inline int nat_request(const struct packet *p, const struct serv
 	}
 	*ret_opened = !f;
 	if (!f)
-		return packet_opens(p) ? nat_open(s, c, &key, ret) : -(1 + DROP_NO_FLOW);
+		return packet_opens(p) ? nat_open(p, s, c, &key, ret) : -(1 + DROP_NO_FLOW);
 	ret->backend = f->backend;
 	ret->source = f->source;
 	ret->source_port = f->source_port;
@@ -201,6 +210,8 @@ static __always_inline void nat_reply_seen(const struct packet *p, struct source
 
 	if (port->seen != now)
 		port->seen = now;
+	if (refutes_reset(p, port->flags))
+		__sync_fetch_and_and(&port->flags, ~FLOW_RESET);
 	if (p->protocol == IPPROTO_UDP) {
 		flags |= FLOW_REPLIED;
 	} else if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && (void *)(tcp + 1) <= p->end) {

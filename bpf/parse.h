@@ -44,6 +44,8 @@ struct packet {
 	__u8 hop_limit;
 	__u8 tcp_flags; /* 0 for UDP */
 	__u8 malformed;
+	__u32 sequence;      /* of TCP, host byte order */
+	__u32 sequence_next; /* one past what the segment takes up: its data, SYN and FIN */
 };
 
 /* A connection's first packet: for UDP any may be. */
@@ -145,6 +147,9 @@ static __always_inline void parse_tcp(struct packet *p, __u32 l4_bytes)
 	if (header_bytes < sizeof(*tcp) || header_bytes > l4_bytes)
 		p->malformed = 1;
 	p->tcp_flags = ((__u8 *)tcp)[13];
+	p->sequence = bpf_ntohl(tcp->seq);
+	p->sequence_next =
+		p->sequence + (l4_bytes - header_bytes) + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN);
 }
 
 static __always_inline void parse_udp(struct packet *p, __u32 l4_bytes)

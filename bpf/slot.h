@@ -11,6 +11,8 @@ struct choice {
 	__u32 entry; /* backend id for new connections; 0: none */
 	__u32 base;  /* backend id for connections older than the change; equals @entry when settled */
 	bool tracked;
+	bool remember; /* write flows down even where entry and base agree now: base is another table's, and may change
+			*/
 };
 
 static __always_inline __u64 client_hash(const struct service *s, const struct packet *p)
@@ -62,6 +64,7 @@ static __always_inline void cohort_read(const struct service *s, const struct co
 	slot_read(table_of(s, cohort->older), slot, &older);
 	ret->base = older.base;
 	ret->tracked = true;
+	ret->remember = true;
 }
 
 /**

@@ -27,7 +27,12 @@ static __always_inline __u32 tracked_miss(const struct packet *p, const struct s
 					  const struct flow_key *key, struct service_counters *counters,
 					  bool *ret_opened)
 {
-	struct flow fresh = {.backend = c->entry, .seen = tick_now(), .opened = tick_now()};
+	struct flow fresh = {
+		.backend = c->entry,
+		.seen = tick_now(),
+		.opened = tick_now(),
+		.client_next = p->sequence_next,
+	};
 	bool opens = packet_opens(p);
 
 	*ret_opened = opens && p->protocol == IPPROTO_TCP;
@@ -35,7 +40,7 @@ static __always_inline __u32 tracked_miss(const struct packet *p, const struct s
 		fresh.backend = c->base;
 	if (!opens)
 		fresh.backend = c->base;
-	if (c->entry == c->base || !backend_reachable(fresh.backend))
+	if ((c->entry == c->base && !c->remember) || !backend_reachable(fresh.backend))
 		return fresh.backend;
 	if (opens) {
 		if (bpf_map_update_elem(&half_open, key, &fresh, BPF_ANY) == 0) {

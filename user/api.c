@@ -31,6 +31,13 @@ static unsigned int refused(struct exchange *x, unsigned int status, const char 
 	va_end(arguments);
 	json_decref(x->answer);
 	x->answer = json_pack("{s:s}", "error", text);
+	if (!x->answer) {
+		/* What was asked for is no UTF-8, or was cut within a character. */
+		for (char *c = text; *c; c++)
+			if (*c & 0x80)
+				*c = '?';
+		x->answer = json_pack("{s:s}", "error", text);
+	}
 	return status;
 }
 
@@ -69,8 +76,7 @@ static void audit(const struct exchange *x, const char *what, const struct refus
 		log_info("uid %u (pid %d): %s", r->peer_uid, r->peer_pid, what);
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static unsigned int get_version(struct exchange *x)
 {
@@ -83,9 +89,11 @@ static json_t *report_interfaces(const struct daemon *d)
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < d->attached_count; i++)
-		json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:s}", "name", d->attached[i].name, "ifindex",
-						       (int)d->attached[i].ifindex, "mode",
-						       name_of_attach(d->attached[i].mode), "hook", "xdp"));
+		json_array_append_new(array,
+				      json_pack("{s:s, s:i, s:s, s:s}", "name", d->attached[i].name, "ifindex",
+						(int)d->attached[i].ifindex, "mode",
+						d->attached[i].ifindex ? name_of_attach(d->attached[i].mode) : "none",
+						"hook", "xdp"));
 	return array;
 }
 
@@ -166,8 +174,7 @@ static unsigned int get_flows(struct exchange *x)
 	return 200;
 }
 
-/* --- changing ------------------------------------------------------------------------------------------------------
- */
+/* --- changing --- */
 
 static json_t *weights_to_json(const struct service_model *s)
 {
@@ -377,8 +384,7 @@ static unsigned int post_detach(struct exchange *x)
 	return 200;
 }
 
-/* --- which request -------------------------------------------------------------------------------------------------
- */
+/* --- which request --- */
 
 struct route {
 	const char *method;

@@ -8,6 +8,8 @@
 #include "splitter.h"
 #include "table.h"
 
+#define COHORT_RULES_MAX 65536U /* of the map */
+
 /* A service of the model, and where it lives. */
 struct placed_service {
 	const struct service_model *model;
@@ -39,8 +41,15 @@ static void placement_free(struct placement *p)
 }
 DEFINE_CLEANUP(struct placement, placement_free)
 
-/* --- ids -----------------------------------------------------------------------------------------------------------
- */
+static bool source_known(const struct splitter *sp, const struct address *address)
+{
+	for (uint32_t id = 1; id < SOURCE_IDS_MAX; id++)
+		if (address_equal(&sp->sources[id], address))
+			return true;
+	return false;
+}
+
+/* --- ids --- */
 
 static uint32_t free_service_id(const struct splitter *sp)
 {
@@ -167,8 +176,7 @@ static void unplace(struct splitter *sp, const struct placement *p)
 	}
 }
 
-/* --- tables --------------------------------------------------------------------------------------------------------
- */
+/* --- tables --- */
 
 static int variant_backends(const struct placed_service *s, size_t v, struct table_backend **ret)
 {
@@ -330,7 +338,7 @@ static bool same_tables(const struct splitter *sp, const struct service_model *s
 {
 	const struct service_model *old = sp->model ? model_find_service(sp->model, s->name) : NULL;
 
-	if (!old || !address_equal(&old->vip.address, &s->vip.address) || old->vip.port != s->vip.port ||
+	if (sp->unsure || !old || !address_equal(&old->vip.address, &s->vip.address) || old->vip.port != s->vip.port ||
 	    old->protocol != s->protocol || old->forward != s->forward || old->variant_count != s->variant_count)
 		return false;
 	for (size_t v = 0; v < s->variant_count; v++)
@@ -339,8 +347,7 @@ static bool same_tables(const struct splitter *sp, const struct service_model *s
 	return true;
 }
 
-/* --- what the programs read of a service and its backends ----------------------------------------------------------
- */
+/* --- what the programs read of a service and its backends --- */
 
 static uint32_t service_flags(const struct service_model *s, const struct service_state *state)
 {
@@ -371,8 +378,8 @@ static int write_service(struct splitter *sp, const struct placed_service *s, st
 	state->drain_timeout_s = s->model->drain_timeout_s;
 	state->drain_limit_s = s->model->drain_limit_s;
 	kernel->seed = table_seed(s->model->name);
-	kernel->port_min = s->model->port_min;
-	kernel->port_max = s->model->port_max;
+	__atomic_store_n((uint32_t *)&kernel->port_min, s->model->port_min | (uint32_t)s->model->port_max << 16,
+			 __ATOMIC_RELAXED);
 	for (size_t i = 0; i < s->model->source_count; i++) {
 		kernel->source[i] = splitter_source_id(sp, &s->model->sources[i]);
 		if (!kernel->source[i])
@@ -430,8 +437,7 @@ static int write_backends(struct splitter *sp, const struct placed_service *s, c
 	return error;
 }
 
-/* --- what left -----------------------------------------------------------------------------------------------------
- */
+/* --- what left --- */
 
 static bool placed(const struct placement *p, uint32_t service)
 {
@@ -489,8 +495,32 @@ static void remove_what_left(struct splitter *sp, const struct placement *p)
 	}
 }
 
-/* --- all of it -----------------------------------------------------------------------------------------------------
- */
+/* --- all of it --- */
+
+/* What would be found out half-way is found out here: NAT sources and cohort rules that do not fit. */
+static int check_room(const struct splitter *sp, const struct model *model, struct refusal *why)
+{
+	size_t sources = 0, rules = 0, free_sources = 0;
+
+	for (uint32_t id = 1; id < SOURCE_IDS_MAX; id++)
+		free_sources += address_is_zero(&sp->sources[id]);
+	for (size_t i = 0; i < model->service_count; i++) {
+		rules += model->services[i].cohort_count;
+		for (size_t n = 0; n < model->services[i].source_count; n++)
+			sources += !source_known(sp, &model->services[i].sources[n]);
+	}
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
+		rules += sp->services[id].cohort_count;
+	if (sources > free_sources)
+		return refuse(why, ENOSPC,
+			      "%zu new NAT source addresses, and room for %zu; use fewer, or run `headgate "
+			      "detach` and start headgated again",
+			      sources, free_sources);
+	if (rules > COHORT_RULES_MAX)
+		return refuse(why, ENOSPC, "more than %u cohort rules in all (those on their way out count)",
+			      COHORT_RULES_MAX);
+	return 0;
+}
 
 static int place(struct splitter *sp, const struct model *model, struct placement *p, struct refusal *why)
 {
@@ -508,6 +538,8 @@ static int place(struct splitter *sp, const struct model *model, struct placemen
 		if (!error)
 			rows += rows_needed(sp, &p->services[i]);
 	}
+	if (!error)
+		error = check_room(sp, model, why);
 	if (!error && rows > rows_left(sp))
 		error = refuse_ids(why, "slot tables", "slot_tables");
 	if (error)
@@ -563,17 +595,20 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 		   size_t *ret_moved, struct refusal *why)
 {
 	_cleanup_(placement_freep) struct placement *p = calloc(1, sizeof(*p));
+	bool placed_all;
 	size_t moved = 0;
 	int error;
 
 	if (!p)
 		return refuse(why, ENOMEM, "out of memory");
 	error = place(sp, model, p, why);
+	placed_all = !error;
 	for (size_t i = 0; i < p->count && !error && !sp->model; i++)
 		if (!p->services[i].fresh)
 			error = renew_deadlines(sp, &p->services[i], now_s);
 	for (size_t i = 0; i < p->count && !error; i++)
 		error = put_in_force(sp, &p->services[i], routes, now_s, &moved, why);
+	sp->unsure = error && placed_all;
 	if (error)
 		return error;
 	remove_what_left(sp, p);

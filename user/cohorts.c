@@ -17,17 +17,45 @@ static struct cohort_state *find_rule(struct service_state *state, const struct 
 	return NULL;
 }
 
+static struct prefix prefix_of(const struct cohort_state *rule)
+{
+	return (struct prefix){rule->key.source, rule->key.prefix_bits - 32};
+}
+
+/* The rule that members of @key would be under without its own; NULL: none, the service's table decides. */
+static const struct cohort_state *covering_rule(const struct service_state *state, const struct cohort_key *key)
+{
+	const struct cohort_state *longest = NULL;
+
+	for (size_t i = 0; i < state->cohort_count; i++) {
+		const struct cohort_state *rule = &state->cohorts[i];
+		struct prefix source = prefix_of(rule);
+
+		if (rule->key.prefix_bits < key->prefix_bits && prefix_contains(&source, &key->source) &&
+		    (!longest || rule->key.prefix_bits > longest->key.prefix_bits))
+			longest = rule;
+	}
+	return longest;
+}
+
+/*
+ * A rule for members who are where they are now: by the service's table, or by a wider rule that is on its way out (the
+ * model allows no overlap, but what leaves overlaps what comes for as long as it drains).
+ */
 static struct cohort_state *add_rule(struct service_state *state, const struct cohort_key *key)
 {
-	struct cohort_state *grown = reallocarray(state->cohorts, state->cohort_count + 1, sizeof(*grown));
+	const struct cohort_state *cover = covering_rule(state, key);
+	struct cohort_state fresh = {.value = {.fresh = COHORT_SERVICE, .older = COHORT_SERVICE}};
+	struct cohort_state *grown;
 
+	if (cover)
+		fresh = *cover;
+	fresh.key = *key;
+	grown = reallocarray(state->cohorts, state->cohort_count + 1, sizeof(*grown));
 	if (!grown)
 		return NULL;
 	state->cohorts = grown;
-	grown[state->cohort_count] = (struct cohort_state){
-		.key = *key,
-		.value = {.fresh = COHORT_SERVICE, .older = COHORT_SERVICE},
-	};
+	grown[state->cohort_count] = fresh;
 	return &grown[state->cohort_count++];
 }
 
@@ -44,14 +72,14 @@ static int change_rule(struct splitter *sp, struct cohort_state *rule, uint32_t 
 	struct cohort value = rule->value;
 	int error;
 
-	if (value.fresh == fresh)
-		return 0;
-	if (!value.tracked)
-		value.older = value.fresh;
-	value.fresh = fresh;
-	value.tracked = s->forward != FORWARD_NAT;
+	if (value.fresh != fresh) {
+		if (!value.tracked)
+			value.older = value.fresh;
+		value.fresh = fresh;
+		value.tracked = s->forward != FORWARD_NAT;
+	}
 	error = datapath_update(sp->datapath, MAP_COHORTS, &rule->key, &value);
-	if (error)
+	if (error || value.fresh == rule->value.fresh)
 		return error;
 	rule->value = value;
 	rule->deadline_s = now_s + s->drain_timeout_s;
@@ -78,9 +106,32 @@ static bool rule_wanted(const struct cohort_state *rule, uint32_t service, const
 	return false;
 }
 
-static bool rule_is_done(const struct cohort_state *rule)
+/* Where members of a leaving rule are to be: under the wanted rule that covers it, or by the service's table. */
+static uint32_t fresh_without(const struct service_state *state, const struct cohort_state *rule)
 {
-	return !rule->value.tracked && rule->value.fresh == COHORT_SERVICE;
+	const struct prefix source = prefix_of(rule);
+
+	for (size_t i = 0; i < state->cohort_count; i++) {
+		const struct cohort_state *other = &state->cohorts[i];
+		struct prefix wider = prefix_of(other);
+
+		/* At most one, as wanted rules do not overlap. */
+		if (!other->leaving && other->key.prefix_bits < rule->key.prefix_bits &&
+		    prefix_contains(&wider, &source.address))
+			return other->value.fresh;
+	}
+	return COHORT_SERVICE;
+}
+
+/* Its going would change nothing for anybody: its members drained, and the rule that then covers them, if any, settled.
+ */
+static bool rule_is_done(const struct service_state *state, const struct cohort_state *rule)
+{
+	const struct cohort_state *cover = covering_rule(state, &rule->key);
+
+	if (!rule->leaving || rule->value.tracked || (cover && cover->value.tracked))
+		return false;
+	return rule->value.fresh == (cover ? cover->value.fresh : COHORT_SERVICE);
 }
 
 static void set_flag(struct splitter *sp, uint32_t service)
@@ -93,7 +144,7 @@ static void set_flag(struct splitter *sp, uint32_t service)
 	__atomic_store_n(&kernel->flags, flags, __ATOMIC_RELEASE);
 }
 
-int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s)
+static int apply_wanted(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s)
 {
 	struct service_state *state = &sp->services[service];
 	int error = 0;
@@ -104,15 +155,27 @@ int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_mo
 
 		if (!rule)
 			rule = add_rule(state, &key);
-		error = rule ? change_rule(sp, rule, variant_index(state, s->cohorts[i].variant), s, now_s) : -ENOMEM;
+		if (!rule)
+			return -ENOMEM;
+		error = change_rule(sp, rule, variant_index(state, s->cohorts[i].variant), s, now_s);
 	}
+	return error;
+}
+
+int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s)
+{
+	struct service_state *state = &sp->services[service];
+	int error = apply_wanted(sp, service, s, now_s);
+
+	for (size_t i = 0; i < state->cohort_count; i++)
+		state->cohorts[i].leaving = !rule_wanted(&state->cohorts[i], service, s);
 	for (size_t i = state->cohort_count; i-- > 0 && !error;) {
 		struct cohort_state *rule = &state->cohorts[i];
 
-		if (rule_wanted(rule, service, s))
+		if (!rule->leaving)
 			continue;
-		error = change_rule(sp, rule, COHORT_SERVICE, s, now_s);
-		if (!error && rule_is_done(rule))
+		error = change_rule(sp, rule, fresh_without(state, rule), s, now_s);
+		if (!error && rule_is_done(state, rule))
 			drop_rule(sp, state, rule);
 	}
 	set_flag(sp, service);
@@ -126,7 +189,7 @@ struct cohort_state *cohorts_find(struct splitter *sp, uint32_t service, const s
 
 	for (size_t i = 0; i < state->cohort_count; i++) {
 		struct cohort_state *rule = &state->cohorts[i];
-		struct prefix source = {rule->key.source, rule->key.prefix_bits - 32};
+		struct prefix source = prefix_of(rule);
 
 		if (prefix_contains(&source, client) && (!longest || rule->key.prefix_bits > longest->key.prefix_bits))
 			longest = rule;
@@ -143,16 +206,20 @@ static bool table_needed(const struct service_state *state, uint32_t index)
 	return false;
 }
 
-/* Rows are reused only after a quiescent moment, so that a packet that still reads the rule finds the old table. */
+/* First the flag, then a quiescent moment: no packet still reads a rule, and so none a table that is taken away. */
 static void give_back_tables(struct splitter *sp, uint32_t service)
 {
 	struct service_state *state = &sp->services[service];
+	bool quiet = false;
 
 	for (uint32_t index = 0; index < VARIANTS_MAX; index++) {
 		struct table *t = splitter_table(sp, service, index);
 
 		if (!t->entries || table_needed(state, index))
 			continue;
+		if (!quiet)
+			datapath_quiesce(sp->datapath);
+		quiet = true;
 		rows_give_back(sp, t->entries);
 		rows_give_back(sp, t->base);
 		memset(t, 0, sizeof(*t));
@@ -161,24 +228,29 @@ static void give_back_tables(struct splitter *sp, uint32_t service)
 	}
 }
 
+static void settle_rule(struct splitter *sp, struct cohort_state *rule)
+{
+	struct cohort value = rule->value;
+
+	value.tracked = 0;
+	value.older = value.fresh;
+	if (datapath_update(sp->datapath, MAP_COHORTS, &rule->key, &value) == 0)
+		rule->value = value;
+}
+
 void cohorts_settle(struct splitter *sp, uint32_t service, uint32_t now_s)
 {
 	struct service_state *state = &sp->services[service];
 
-	for (size_t i = state->cohort_count; i-- > 0;) {
+	for (size_t i = 0; i < state->cohort_count; i++) {
 		struct cohort_state *rule = &state->cohorts[i];
-		struct cohort value = rule->value;
 
-		if (!value.tracked || now_s < rule->deadline_s || (rule->disagreeing && now_s < rule->limit_s))
-			continue;
-		value.tracked = 0;
-		value.older = value.fresh;
-		if (datapath_update(sp->datapath, MAP_COHORTS, &rule->key, &value))
-			continue;
-		rule->value = value;
-		if (rule_is_done(rule))
-			drop_rule(sp, state, rule);
+		if (rule->value.tracked && now_s >= rule->deadline_s && (!rule->disagreeing || now_s >= rule->limit_s))
+			settle_rule(sp, rule);
 	}
+	for (size_t i = state->cohort_count; i-- > 0;)
+		if (rule_is_done(state, &state->cohorts[i]))
+			drop_rule(sp, state, &state->cohorts[i]);
 	set_flag(sp, service);
 	give_back_tables(sp, service);
 }

@@ -4,9 +4,10 @@
 
 #include "model.h"
 
-/* Everything that is wrong with a configuration, in the order of the file: "file:line:col: what, and what instead\n". */
+/* Everything that is wrong with a configuration, in the order of the file: "file:line:col: what, and what instead\n".
+ */
 struct problems {
-	char *text;   /* NULL when there is none; lines end in \n */
+	char *text; /* NULL when there is none; lines end in \n */
 	size_t count;
 };
 

@@ -31,8 +31,7 @@ uint32_t now_tick(void)
 
 #define NEIGHBOURS_WAIT_NS 500000000ULL
 
-/* --- the host ------------------------------------------------------------------------------------------------------
- */
+/* --- the host --- */
 
 static void probe(void *context, uint32_t ifindex, const struct address *neighbour)
 {
@@ -68,44 +67,86 @@ static int check_interfaces(struct daemon *d, const struct model *model, struct 
 	return 0;
 }
 
-static void set_interfaces(struct daemon *d, const struct model *model)
+static void add_interfaces(const struct daemon *d, const struct model *model, uint32_t *ifindexes, size_t *count)
+{
+	for (size_t i = 0; i < model->interface_count && *count < ARRAY_SIZE(d->attached); i++) {
+		const struct link_info *link = routes_link_by_name(d->routes, model->interfaces[i].name);
+
+		if (link)
+			ifindexes[(*count)++] = link->ifindex;
+	}
+}
+
+/* The interfaces that may be sent on: those of @model, and of @also while both are in use. */
+static void set_interfaces(struct daemon *d, const struct model *model, const struct model *also)
 {
 	uint32_t ifindexes[ARRAY_SIZE(d->attached)];
+	size_t count = 0;
 
-	for (size_t i = 0; i < model->interface_count; i++)
-		ifindexes[i] = routes_link_by_name(d->routes, model->interfaces[i].name)->ifindex;
-	splitter_set_interfaces(d->splitter, ifindexes, model->interface_count);
+	add_interfaces(d, model, ifindexes, &count);
+	if (also)
+		add_interfaces(d, also, ifindexes, &count);
+	splitter_set_interfaces(d->splitter, ifindexes, count);
+}
+
+static struct attached_interface *find_attached(struct daemon *d, const char *name)
+{
+	for (size_t i = 0; i < d->attached_count; i++)
+		if (strcmp(d->attached[i].name, name) == 0)
+			return &d->attached[i];
+	return NULL;
+}
+
+/* Where a program runs, or is to run: an interface of the model that is missing or refuses has ifindex 0. */
+static struct attached_interface *need_attached(struct daemon *d, const char *name)
+{
+	struct attached_interface *slot = find_attached(d, name);
+
+	if (slot || d->attached_count == ARRAY_SIZE(d->attached))
+		return slot;
+	slot = &d->attached[d->attached_count++];
+	memset(slot, 0, sizeof(*slot));
+	snprintf(slot->name, sizeof(slot->name), "%s", name);
+	return slot;
 }
 
 static int attach_one(struct daemon *d, const struct interface_model *interface, struct refusal *why)
 {
 	const struct link_info *link = routes_link_by_name(d->routes, interface->name);
-	struct attached_interface *slot = &d->attached[d->attached_count];
+	struct attached_interface *slot = need_attached(d, interface->name);
+	enum attach_mode mode;
 	int error;
 
-	if (!link)
+	if (!slot || !link) {
+		if (slot)
+			slot->ifindex = 0;
 		return refuse(why, ENODEV, "interface %s is gone", interface->name);
-	error = datapath_attach(d->datapath, interface->name, link->ifindex, interface->attach, &slot->mode, why);
-	if (error)
+	}
+	error = datapath_attach(d->datapath, interface->name, link->ifindex, interface->attach, &mode, why);
+	if (error) {
+		slot->ifindex = 0;
 		return error;
-	snprintf(slot->name, sizeof(slot->name), "%s", interface->name);
+	}
+	if (slot->ifindex != link->ifindex || slot->mode != mode)
+		log_info("%s: attached, %s XDP", interface->name, name_of_attach(mode));
 	slot->ifindex = link->ifindex;
-	d->attached_count++;
+	slot->mode = mode;
 	return 0;
 }
 
+/* All that can be attached are, whatever becomes of one; the first error is returned. */
 static int attach(struct daemon *d, const struct model *model, struct refusal *why)
 {
-	int error = 0;
+	struct refusal another;
+	int first = 0;
 
-	d->attached_count = 0;
-	for (size_t i = 0; i < model->interface_count && !error; i++) {
-		error = attach_one(d, &model->interfaces[i], why);
-		if (!error)
-			log_info("%s: attached, %s XDP", model->interfaces[i].name,
-				 name_of_attach(d->attached[d->attached_count - 1].mode));
+	for (size_t i = 0; i < model->interface_count; i++) {
+		int error = attach_one(d, &model->interfaces[i], first ? &another : why);
+
+		if (!first)
+			first = error;
 	}
-	return error;
+	return first;
 }
 
 struct detach_context {
@@ -113,44 +154,66 @@ struct detach_context {
 	const struct model *model;
 };
 
+static bool names_interface(const struct model *model, const char *name)
+{
+	for (size_t i = 0; i < model->interface_count; i++)
+		if (strcmp(model->interfaces[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static void detach_unwanted(const char *interface, void *context)
 {
 	struct detach_context *c = context;
 
-	for (size_t i = 0; i < c->model->interface_count; i++)
-		if (strcmp(c->model->interfaces[i].name, interface) == 0)
-			return;
+	if (names_interface(c->model, interface))
+		return;
 	if (datapath_detach(c->daemon->datapath, interface) == 0)
 		log_info("%s: detached, as the configuration no longer names it", interface);
 }
 
+static void detach_all_but(struct daemon *d, const struct model *model)
+{
+	for (size_t i = d->attached_count; i-- > 0;)
+		if (!names_interface(model, d->attached[i].name))
+			d->attached[i] = d->attached[--d->attached_count];
+	datapath_each_interface(d->options.pins, detach_unwanted,
+				&(struct detach_context){.daemon = d, .model = model});
+}
+
+/* An interface that was made anew has another index, and no program; one that was missing may be there now. */
+static void attach_what_changed(struct daemon *d)
+{
+	const struct model *model = d->splitter->model;
+	struct refusal why;
+
+	for (size_t i = 0; i < model->interface_count; i++) {
+		const struct link_info *link = routes_link_by_name(d->routes, model->interfaces[i].name);
+		const struct attached_interface *slot = find_attached(d, model->interfaces[i].name);
+
+		if (!link || (slot && slot->ifindex == link->ifindex))
+			continue;
+		set_interfaces(d, model, NULL);
+		if (attach_one(d, &model->interfaces[i], &why))
+			log_error("%s", why.text);
+	}
+}
+
 void daemon_refresh(struct daemon *d)
 {
-	struct refusal why;
 	int error = look_at_host(d);
 
 	if (error) {
 		log_warning("cannot read links and routes: %s", strerror(-error));
 		return;
 	}
-	/* An interface that was made anew has another index, and no program. */
-	for (size_t i = 0; i < d->attached_count; i++) {
-		const struct link_info *link = routes_link_by_name(d->routes, d->attached[i].name);
-
-		if (!link || link->ifindex == d->attached[i].ifindex)
-			continue;
-		set_interfaces(d, d->splitter->model);
-		if (attach(d, d->splitter->model, &why))
-			log_error("%s", why.text);
-		break;
-	}
+	attach_what_changed(d);
 	error = splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	if (error)
 		log_warning("cannot write next hops: %s", strerror(-error));
 }
 
-/* --- changes -------------------------------------------------------------------------------------------------------
- */
+/* --- changes --- */
 
 int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, struct refusal *why)
 {
@@ -225,13 +288,18 @@ static void wait_for_neighbours(struct daemon *d, const struct model *model)
 	}
 }
 
+static void discard(struct model *configured, struct model *wanted)
+{
+	model_free(configured);
+	model_free(wanted);
+}
+
 static int apply_wanted(struct daemon *d, struct model *configured, struct model *wanted, struct refusal *why)
 {
 	int error = splitter_apply(d->splitter, wanted, d->routes, now_s(), NULL, why);
 
 	if (error) {
-		model_free(configured);
-		model_free(wanted);
+		discard(configured, wanted);
 		return error;
 	}
 	model_free(d->configured);
@@ -256,28 +324,33 @@ int daemon_reload(struct daemon *d, struct problems *problems, char **ret_change
 		return error;
 	if (model_diff(d->splitter->model, wanted, &changed))
 		changed = NULL;
+	/* New interfaces first: a refusal must come before anything is in force, and what they lead to be reachable. */
+	set_interfaces(d, wanted, d->splitter->model);
 	wait_for_neighbours(d, wanted);
-	error = apply_wanted(d, configured, wanted, why);
+	error = attach(d, wanted, why);
+	if (!error)
+		error = apply_wanted(d, configured, wanted, why);
+	else
+		discard(configured, wanted);
+	set_interfaces(d, d->splitter->model, NULL);
+	splitter_refresh_hops(d->splitter, d->routes, probe, d);
+	detach_all_but(d, d->splitter->model);
 	if (error)
 		return error;
-	set_interfaces(d, d->splitter->model);
-	splitter_refresh_hops(d->splitter, d->routes, probe, d);
-	error = attach(d, d->splitter->model, why);
-	datapath_each_interface(d->options.pins, detach_unwanted,
-				&(struct detach_context){.daemon = d, .model = d->splitter->model});
 	*ret_changed = TAKE_PTR(changed);
 	*ret_kept = TAKE_PTR(kept);
-	return error;
+	return 0;
 }
 
 int daemon_detach(struct daemon *d)
 {
-	d->ending = true;
-	return datapath_remove(d->options.pins);
+	int error = datapath_remove(d->options.pins);
+
+	d->ending = !error;
+	return error;
 }
 
-/* --- start and stop ------------------------------------------------------------------------------------------------
- */
+/* --- start and stop --- */
 
 static int start_datapath(struct daemon *d, const struct model *wanted, struct refusal *why)
 {
@@ -309,11 +382,10 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 	log_lines(LOG_LEVEL_INFO, kept);
 	error = start_datapath(d, wanted, why);
 	if (error) {
-		model_free(configured);
-		model_free(wanted);
+		discard(configured, wanted);
 		return error;
 	}
-	set_interfaces(d, wanted);
+	set_interfaces(d, wanted, NULL);
 	wait_for_neighbours(d, wanted);
 	error = apply_wanted(d, configured, wanted, why);
 	if (error)
@@ -321,8 +393,7 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	log_lines(LOG_LEVEL_WARNING, d->splitter->warnings);
 	error = attach(d, d->splitter->model, why);
-	datapath_each_interface(d->options.pins, detach_unwanted,
-				&(struct detach_context){.daemon = d, .model = d->splitter->model});
+	detach_all_but(d, d->splitter->model);
 	return error;
 }
 

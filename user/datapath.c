@@ -16,6 +16,7 @@
 struct datapath {
 	struct xdp_bpf *skeleton;
 	char *pins;
+	int lock; /* of the pins' folder: one daemon at a time */
 	bool adopted;
 	struct limits limits;
 	int cpu_count;
@@ -64,8 +65,9 @@ static struct limits sizes_for(const struct limits *wanted)
 {
 	struct limits l = *wanted;
 
-	l.services = wanted->services + 1;
-	l.backends = wanted->backends + wanted->services * VARIANTS_MAX + 1;
+	/* Twice the services: one that is replaced keeps its id until its flows are swept. */
+	l.services = 2 * wanted->services + 1;
+	l.backends = wanted->backends + 2 * wanted->services * VARIANTS_MAX + 1;
 	l.rows = wanted->rows + 1;
 	return l;
 }
@@ -222,11 +224,12 @@ int datapath_open(const char *pins, const struct limits *limits, struct datapath
 		return refuse(why, ENOMEM, "out of memory");
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(silent);
+	dp->lock = -1;
 	dp->cpu_count = libbpf_num_possible_cpus();
 	dp->pins = strdup(pins);
 	if (!dp->pins || dp->cpu_count < 1)
 		return refuse(why, ENOMEM, "out of memory");
-	error = pins_prepare(pins, &dp->adopted, why);
+	error = pins_prepare(pins, &dp->lock, &dp->adopted, why);
 	if (error)
 		return error;
 	error = load(dp, limits, why);
@@ -247,6 +250,7 @@ void datapath_close(struct datapath *dp)
 	if (dp->rows)
 		munmap(dp->rows, array_bytes(sizeof(struct row), dp->limits.rows));
 	xdp_bpf__destroy(dp->skeleton);
+	closep(&dp->lock);
 	free(dp->pins);
 	free(dp);
 }
@@ -395,7 +399,8 @@ static int visit_all_cpus(int cpu_count)
 
 void datapath_quiesce(struct datapath *dp)
 {
-	if (dp->cpu_count <= CPU_SETSIZE && visit_all_cpus(dp->cpu_count) == 0)
+	/* With PREEMPT_RT bottom halves can be preempted, and a visit proves nothing. */
+	if (access("/sys/kernel/realtime", F_OK) && dp->cpu_count <= CPU_SETSIZE && visit_all_cpus(dp->cpu_count) == 0)
 		return;
 	/* synchronize_rcu() from user space: kernel/sched/membarrier.c. A kernel built without it needs but the time.
 	 */

@@ -6,8 +6,7 @@
 
 #include "splitter.h"
 
-/* --- warnings ------------------------------------------------------------------------------------------------------
- */
+/* --- warnings --- */
 
 static void warn(char **warnings, const char *text)
 {
@@ -54,8 +53,7 @@ static void warn_of_backend(char **warnings, const struct routes *routes, const 
 	warn(warnings, text);
 }
 
-/* --- backends ------------------------------------------------------------------------------------------------------
- */
+/* --- backends --- */
 
 static bool may_send_on(const struct splitter *sp, uint32_t ifindex)
 {
@@ -102,12 +100,18 @@ static void refresh_backend(struct splitter *sp, uint32_t id, const struct route
 		probe(context, to.hop.ifindex, &to.neighbour);
 }
 
-/* --- clients -------------------------------------------------------------------------------------------------------
- */
+/* --- clients --- */
 
 static int compare_keys(const struct hop_entry *a, const struct hop_entry *b)
 {
 	return memcmp(&a->key, &b->key, sizeof(a->key));
+}
+
+static int forget_hop(struct splitter *sp, const struct next_hop_key *key)
+{
+	int error = datapath_delete(sp->datapath, MAP_NEXT_HOPS, key);
+
+	return error == -ENOENT ? 0 : error;
 }
 
 /* Both lists are sorted: one walk finds what is new, what is other and what is gone. */
@@ -120,7 +124,7 @@ static int write_difference(struct splitter *sp, const struct hop_entry *wanted,
 		int order = old == sp->hop_count ? 1 : new == count ? -1 : compare_keys(&sp->hops[old], &wanted[new]);
 
 		if (order < 0)
-			error = datapath_delete(sp->datapath, MAP_NEXT_HOPS, &sp->hops[old].key);
+			error = forget_hop(sp, &sp->hops[old].key);
 		else if (order > 0 || memcmp(&sp->hops[old].value, &wanted[new].value, sizeof(wanted->value)))
 			error = datapath_update(sp->datapath, MAP_NEXT_HOPS, &wanted[new].key, &wanted[new].value);
 		old += order <= 0;
@@ -138,11 +142,11 @@ static int refresh_clients(struct splitter *sp, const struct routes *routes)
 	if (error)
 		return error;
 	error = write_difference(sp, wanted, count);
+	if (error) {
+		splitter_adopt_hops(sp); /* what was written is what the kernel has */
+		return error;
+	}
 	free(sp->hops);
-	sp->hops = NULL;
-	sp->hop_count = 0;
-	if (error)
-		return error; /* next time everything is written */
 	sp->hops = TAKE_PTR(wanted);
 	sp->hop_count = count;
 	return 0;

@@ -150,8 +150,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 		sd_event_exit(h->daemon->event, 0);
 }
 
-/* --- the event loop ------------------------------------------------------------------------------------------------
- */
+/* --- the event loop --- */
 
 static void run(struct http *h)
 {
@@ -181,8 +180,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *context)
 	return 0;
 }
 
-/* --- the socket ----------------------------------------------------------------------------------------------------
- */
+/* --- the socket --- */
 
 static int make_parent(const char *path)
 {

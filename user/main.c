@@ -42,6 +42,7 @@ struct program {
 	struct daemon daemon;
 	struct http *http;
 	sd_event_source *refresh;
+	bool refresh_soon; /* so that message after message does not put it off for ever */
 };
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -90,9 +91,10 @@ static int on_netlink(sd_event_source *source, int fd, uint32_t events, void *co
 	(void)source;
 	(void)fd;
 	(void)events;
-	if (netlink_drain(p->daemon.netlink) > 0)
-		again_in(p->refresh, REFRESH_DELAY_US);
-	return 0;
+	if (netlink_drain(p->daemon.netlink) <= 0 || p->refresh_soon)
+		return 0;
+	p->refresh_soon = true;
+	return again_in(p->refresh, REFRESH_DELAY_US);
 }
 
 static int on_refresh(sd_event_source *source, uint64_t usec, void *context)
@@ -102,6 +104,7 @@ static int on_refresh(sd_event_source *source, uint64_t usec, void *context)
 	(void)usec;
 	if (p->daemon.ending)
 		return 0;
+	p->refresh_soon = false;
 	daemon_refresh(&p->daemon);
 	return again_in(source, REFRESH_EVERY_US);
 }

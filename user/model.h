@@ -72,14 +72,14 @@ struct service_model {
 	struct address sources[SOURCES_MAX]; /* NAT; none: this host's own address towards each backend */
 	size_t source_count;
 	uint16_t port_min, port_max; /* NAT source ports, inclusive */
-	uint32_t drain_timeout_s; /* how long moved slots stay tracked */
-	uint32_t drain_limit_s;	  /* and how long at most, if live flows still disagree; >= drain_timeout_s */
+	uint32_t drain_timeout_s;    /* how long moved slots stay tracked */
+	uint32_t drain_limit_s;      /* and how long at most, if live flows still disagree; >= drain_timeout_s */
 };
 
 struct limits {
 	uint32_t services;    /* ids for services */
 	uint32_t backends;    /* ids for backends */
-	uint32_t rows;	      /* slot tables of 256 KiB each */
+	uint32_t rows;        /* slot tables of 256 KiB each */
 	uint32_t half_open;   /* flows before their handshake is complete */
 	uint32_t established; /* flows after it */
 };

@@ -110,7 +110,8 @@ static void diff_settings(struct lines *l, const struct service_model *before, c
 	if (before->forward != after->forward)
 		line(l, "forward is now %s; connections that were open end", name_of_forward(after->forward));
 	if (before->affinity != after->affinity)
-		line(l, "affinity is now %s", name_of_affinity(after->affinity));
+		line(l, "affinity is now %s%s", name_of_affinity(after->affinity),
+		     after->forward == FORWARD_NAT ? "" : "; connections whose slot is another now end");
 	if (before->source_count != after->source_count ||
 	    memcmp(before->sources, after->sources, after->source_count * sizeof(*after->sources)) ||
 	    before->port_min != after->port_min || before->port_max != after->port_max)

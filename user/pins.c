@@ -5,9 +5,11 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/magic.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -136,15 +138,20 @@ static void count_interface(const char *interface, void *context)
 	((struct count_context *)context)->count++;
 }
 
-int pins_prepare(const char *pins, bool *ret_adopt, struct refusal *why)
+int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusal *why)
 {
 	char maps[PINS_PATH_SIZE], links[PINS_PATH_SIZE];
 	struct count_context attached = {};
 	size_t pinned;
+	_cleanup_close_ int lock = -1;
 	int error = prepare_bpffs(pins, why);
 
 	if (error)
 		return error;
+	lock = open(pins, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB))
+		return refuse(why, EBUSY,
+			      "another headgated feeds the data path in %s; stop it first, or say --pins DIR", pins);
 	pinned = count_pinned_maps(pins);
 	if (pinned && pinned < ARRAY_SIZE(map_names)) {
 		datapath_each_interface(pins, count_interface, &attached);
@@ -163,6 +170,7 @@ int pins_prepare(const char *pins, bool *ret_adopt, struct refusal *why)
 	if (error)
 		return refuse(why, -error, "cannot make folders in %s: %s", pins, strerror(-error));
 	*ret_adopt = pinned > 0;
+	*ret_lock = TAKE_FD(lock);
 	return 0;
 }
 
@@ -228,6 +236,19 @@ static int refuse_attach(const char *interface, uint32_t ifindex, enum attach_mo
 					    : "run `headgate doctor`");
 }
 
+/*
+ * Takes a pinned link's program off and removes the pin. By itself the last unlink would do the first some time later,
+ * and a new program would meet the old one.
+ */
+static int remove_link(const char *path)
+{
+	_cleanup_close_ int link = bpf_obj_get(path);
+
+	if (link >= 0)
+		bpf_link_detach(link);
+	return unlink(path) ? -errno : 0;
+}
+
 /* A pinned link of ours on this very interface: the new program takes over without a gap. -ENOENT: there is none. */
 static int take_over(const char *path, uint32_t ifindex, int program)
 {
@@ -254,7 +275,7 @@ int pins_attach(const char *pins, const char *interface, uint32_t ifindex, int p
 		*ret_mode = attached_mode(ifindex);
 		if (mode == ATTACH_AUTO || mode == *ret_mode)
 			return 0;
-		unlink(path); /* the mode was changed: no way without a gap */
+		remove_link(path); /* the mode was changed: no way without a gap */
 	} else if (error != -ENOENT) {
 		return refuse(why, -error, "cannot replace the program on %s: %s", interface, strerror(-error));
 	}
@@ -275,7 +296,7 @@ int pins_detach(const char *pins, const char *interface)
 {
 	char path[PINS_PATH_SIZE];
 
-	return unlink(link_path(pins, interface, path)) ? -errno : 0;
+	return remove_link(link_path(pins, interface, path));
 }
 
 int datapath_each_interface(const char *pins, void (*each)(const char *interface, void *context), void *context)
@@ -306,7 +327,7 @@ static void remove_folder(const char *pins, const char *folder)
 		if (entry->d_name[0] == '.')
 			continue;
 		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		unlink(file);
+		remove_link(file);
 	}
 	closedir(entries);
 	rmdir(path);

@@ -18,12 +18,13 @@
 
 /**
  * pins_prepare - make the folders, and see what is in them
+ * @ret_lock: an fd that holds the folder: there is one daemon at a time
  * @ret_adopt: every map of a data path is pinned there
  *
  * Mounts bpffs where it belongs and is missing. What a daemon left that died while it loaded for the first time (maps,
  * but not all; no link) is removed. Return: 0 or -errno with @why.
  */
-int pins_prepare(const char *pins, bool *ret_adopt, struct refusal *why);
+int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusal *why);
 
 const char *pins_map_path(const char *pins, const char *map, char path[PINS_PATH_SIZE]);
 

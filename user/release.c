@@ -7,8 +7,7 @@
 #include "cohorts.h"
 #include "splitter.h"
 
-/* --- slots ---------------------------------------------------------------------------------------------------------
- */
+/* --- slots --- */
 
 /* Nothing is tracked any more: the base, the deadlines and the counts are of no use. */
 static void table_is_settled(struct splitter *sp, uint32_t service, uint32_t index)
@@ -58,15 +57,13 @@ void release_settled(struct splitter *sp, uint32_t began_s)
 			continue;
 		for (uint32_t index = 0; index < TABLES; index++)
 			settle_table(sp, id, index, began_s);
-		if (sp->services[id].cohort_count)
-			cohorts_settle(sp, id, began_s);
+		cohorts_settle(sp, id, began_s);
 	}
 	/* A base that is written again must not be one that a packet still reads. */
 	datapath_quiesce(sp->datapath);
 }
 
-/* --- backends ------------------------------------------------------------------------------------------------------
- */
+/* --- backends --- */
 
 static void mark_row(struct splitter *sp, uint32_t row, bool *ret_referenced)
 {
@@ -185,8 +182,7 @@ void release_backends(struct splitter *sp)
 			splitter_forget_variants(sp, id);
 }
 
-/* --- services ------------------------------------------------------------------------------------------------------
- */
+/* --- services --- */
 
 void release_services(struct splitter *sp)
 {
@@ -201,6 +197,9 @@ void release_services(struct splitter *sp)
 			free(s->deadlines[index]);
 			free(s->disagreeing[index]);
 		}
+		/* A daemon that was killed while it removed the service may have left some in the kernel. */
+		for (size_t i = 0; i < s->cohort_count; i++)
+			datapath_delete(sp->datapath, MAP_COHORTS, &s->cohorts[i].key);
 		free(s->cohorts);
 		memset(s, 0, sizeof(*s));
 		memset(datapath_service(sp->datapath, id), 0, sizeof(struct service));

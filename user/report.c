@@ -44,8 +44,7 @@ void report_hop(struct splitter *sp, const struct routes *routes, uint32_t id, j
 	json_object_set_new(object, "interface", link ? json_string(link->name) : json_null());
 }
 
-/* --- counts --------------------------------------------------------------------------------------------------------
- */
+/* --- counts --- */
 
 static void add_counters(struct backend_counters *sum, const struct backend_counters *c)
 {
@@ -81,8 +80,7 @@ static uint32_t *count_slots(struct splitter *sp, uint32_t service)
 	return slots;
 }
 
-/* --- a service -----------------------------------------------------------------------------------------------------
- */
+/* --- a service --- */
 
 static json_t *report_backend(struct splitter *sp, const struct routes *routes, const struct variant_model *v,
 			      uint32_t id, uint32_t slots, const struct backend_counters *counters)
@@ -146,14 +144,14 @@ static json_t *report_cohorts(const struct service_state *state, const struct se
 	for (size_t i = 0; i < state->cohort_count; i++) {
 		const struct cohort_state *rule = &state->cohorts[i];
 		struct prefix source = {rule->key.source, rule->key.prefix_bits - 32};
-		bool leaving = rule->value.fresh == COHORT_SERVICE;
-		uint32_t variant = leaving ? rule->value.older : rule->value.fresh;
+		bool goes_back = rule->leaving && rule->value.fresh == COHORT_SERVICE;
+		uint32_t variant = goes_back ? rule->value.older : rule->value.fresh;
 		char text[ADDRESS_TEXT_SIZE];
 
 		json_array_append_new(array, json_pack("{s:s, s:s, s:b, s:s}", "source", prefix_format(&source, text),
 						       "variant", variant < VARIANTS_MAX ? state->variant[variant] : "",
 						       "by_command", set_by_command(s, &source), "state",
-						       leaving               ? "removed"
+						       rule->leaving         ? "removed"
 						       : rule->value.tracked ? "added"
 									     : "settled"));
 	}

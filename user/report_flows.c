@@ -97,8 +97,7 @@ json_t *report_flows(struct splitter *sp, const struct flow_filter *filter, uint
 			 (json_int_t)json_array_size(array));
 }
 
-/* --- explain -------------------------------------------------------------------------------------------------------
- */
+/* --- explain --- */
 
 /* A table's answer for a slot; base is 0 when the slot is settled. */
 struct answer {

@@ -15,8 +15,7 @@ struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t ind
 	return index == TABLE_MAIN ? &s->main : &s->variant[index];
 }
 
-/* --- rows ----------------------------------------------------------------------------------------------------------
- */
+/* --- rows --- */
 
 enum { ROW_FREE, ROW_IN_USE, ROW_RESTING };
 
@@ -68,8 +67,7 @@ void table_flip(struct splitter *sp, struct table *t, uint32_t row)
 	rows_give_back(sp, old);
 }
 
-/* --- ids -----------------------------------------------------------------------------------------------------------
- */
+/* --- ids --- */
 
 uint32_t splitter_source_id(struct splitter *sp, const struct address *address)
 {
@@ -134,8 +132,7 @@ void splitter_forget_variants(struct splitter *sp, uint32_t service)
 	}
 }
 
-/* --- taking over ---------------------------------------------------------------------------------------------------
- */
+/* --- taking over --- */
 
 static int adopt_backends(struct splitter *sp)
 {
@@ -248,11 +245,12 @@ static int compare_hops(const void *a, const void *b)
 		      sizeof(struct next_hop_key));
 }
 
-static int adopt_hops(struct splitter *sp)
+int splitter_adopt_hops(struct splitter *sp)
 {
 	struct next_hop_key key, *previous = NULL, next;
 	struct hop_entry *hops;
 
+	sp->hop_count = 0;
 	while (datapath_next_key(sp->datapath, MAP_NEXT_HOPS, previous, &next) == 0) {
 		key = next;
 		previous = &key;
@@ -280,7 +278,7 @@ static int adopt(struct splitter *sp)
 	if (!error)
 		error = adopt_cohorts(sp);
 	if (!error)
-		error = adopt_hops(sp);
+		error = splitter_adopt_hops(sp);
 	return error;
 }
 

@@ -13,13 +13,15 @@
 #include "routes.h"
 #include "slots.h"
 
-#define TABLE_MAIN VARIANTS_MAX /* index of a service's own table; 0.. are those of variants that a cohort points at   \
-				 */
+#define TABLE_MAIN                                                                                                     \
+	VARIANTS_MAX /* index of a service's own table; 0.. are those of variants that a cohort points at              \
+		      */
 #define TABLES (VARIANTS_MAX + 1)
 
 struct cohort_state {
 	struct cohort_key key;
 	struct cohort value; /* as in the kernel */
+	bool leaving;        /* no longer in the model; kept until its members are where they will be without it */
 	uint32_t deadline_s; /* while tracked */
 	uint32_t limit_s;
 	uint32_t disagreeing; /* live flows of its members that are not where @fresh sends them; by the last sweep */
@@ -72,6 +74,7 @@ struct splitter {
 	uint32_t passes;           /* whole sweeps done */
 	struct flow_totals totals; /* by the last whole sweep */
 	struct sweep *sweep;
+	bool unsure;    /* an apply failed half-way: what the model says may not be what is in force */
 	char *warnings; /* what is wrong now, a line each; NULL when nothing is */
 };
 
@@ -95,6 +98,9 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 
 /* Which interfaces may be sent on; call splitter_refresh_hops() afterwards. */
 int splitter_set_interfaces(struct splitter *sp, const uint32_t *ifindexes, size_t count);
+
+/* Reads what the next-hop map holds. 0 or -ENOMEM. */
+int splitter_adopt_hops(struct splitter *sp);
 
 typedef void (*probe_function)(void *context, uint32_t ifindex, const struct address *neighbour);
 

@@ -14,7 +14,8 @@
 #define SWEEP_BATCH 4096U /* entries a step: a few milliseconds at most */
 #define RECENT_TICKS 4    /* a flow seen this lately is alive, whatever else is to be known of it */
 
-enum sweep_phase { SWEEP_BEGIN, SWEEP_ESTABLISHED, SWEEP_HALF_OPEN, SWEEP_SOURCE_PORTS };
+/* Half-open before established, as a promoted flow is put into that before it is taken out of this: none is missed. */
+enum sweep_phase { SWEEP_BEGIN, SWEEP_HALF_OPEN, SWEEP_ESTABLISHED, SWEEP_SOURCE_PORTS };
 
 struct sweep {
 	enum sweep_phase phase;
@@ -46,8 +47,7 @@ void sweep_destroy(struct sweep *sweep)
 	free(sweep);
 }
 
-/* --- the beginning of a pass ---------------------------------------------------------------------------------------
- */
+/* --- the beginning of a pass --- */
 
 static int begin_table(struct splitter *sp, uint32_t service, uint32_t index)
 {
@@ -85,12 +85,11 @@ static int begin_pass(struct splitter *sp, uint32_t now_s)
 	memset(&sweep->totals, 0, sizeof(sweep->totals));
 	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
 	sweep->began_s = now_s;
-	sweep->phase = SWEEP_ESTABLISHED;
+	sweep->phase = SWEEP_HALF_OPEN;
 	return error;
 }
 
-/* --- one flow ------------------------------------------------------------------------------------------------------
- */
+/* --- one flow --- */
 
 static enum datapath_map map_of_phase(enum sweep_phase phase)
 {
@@ -202,8 +201,7 @@ static bool keep_flow(struct splitter *sp, const struct flow_key *key, const str
 	return keep_tracked_flow(sp, key, f, now_tick);
 }
 
-/* --- one source port -----------------------------------------------------------------------------------------------
- */
+/* --- one source port --- */
 
 /* Half-open first: a flow that is promoted meanwhile is put into the other table before it is taken out of this one. */
 static bool port_has_flow(struct splitter *sp, const struct source_port_key *key, const struct source_port *port)
@@ -231,8 +229,7 @@ static bool keep_port(struct splitter *sp, const struct source_port_key *key, co
 	return false;
 }
 
-/* --- steps ---------------------------------------------------------------------------------------------------------
- */
+/* --- steps --- */
 
 static void sweep_flows(struct splitter *sp, uint32_t count, uint32_t now_tick, uint32_t *total)
 {

@@ -46,8 +46,7 @@ uint32_t table_seed(const char *service_name)
 	return name_hash(service_name) >> 32;
 }
 
-/* --- shares --------------------------------------------------------------------------------------------------------
- */
+/* --- shares --- */
 
 static size_t largest_remainder(const struct table_variant *variants, const uint64_t *remainder, size_t count)
 {
@@ -90,8 +89,7 @@ int table_share_slots(const struct table_variant *variants, size_t count, uint32
 	return 0;
 }
 
-/* --- logarithm in fixed point ---------------------------------------------------------------------------------------
- */
+/* --- logarithm in fixed point --- */
 
 #define LOG_STEPS 1024 /* of the table, over [1, 2) */
 #define LOG_BITS 56    /* behind the point of a logarithm; 64 before it fit in 64 bits */
@@ -152,8 +150,7 @@ static inline uint64_t log2_q56(const struct logarithm *l, uint64_t x)
 	return ((uint64_t)exponent << LOG_BITS) + l->log2_q56[step] + (series >> (63 - LOG_BITS));
 }
 
-/* --- transport ------------------------------------------------------------------------------------------------------
- */
+/* --- transport --- */
 
 #define SCORE_BITS 48 /* behind the point of a score: sums over a path of 16 still fit in 64 bits */
 #define BOUNDARY_SIZE 32

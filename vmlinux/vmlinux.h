@@ -7,6 +7,7 @@
 #define ETH_P_IPV6 0x86dd
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define EBUSY 16
 #define EEXIST 17
 #define true 1
 #define false 0

@@ -282,6 +282,20 @@ static void a_syn_after_a_reset_opens_a_new_flow_with_another_port(void **state)
 	check_reopening(c);
 }
 
+/* A spoofed one: its sequence number is not near what the client sent. */
+static void a_blind_reset_ends_no_flow(void **state)
+{
+	struct connection c = connection_of(state, NAT4_TCP);
+	struct segment reset = connection_request(&c, RST);
+	struct flow f;
+
+	connection_open(&c);
+	reset.sequence = 0x40000000;
+	world_send(c.fixture, &reset);
+	assert_true(connection_established(&c, &f));
+	assert_int_equal(f.flags, 0);
+}
+
 static void a_late_end_of_an_old_connection_leaves_its_successor_alone(void **state)
 {
 	struct connection old = connection_of(state, NAT4_TCP);
@@ -431,6 +445,7 @@ int main(void)
 		TEST(a_syn_on_a_live_flow_opens_nothing),
 		TEST(a_syn_after_both_fins_opens_a_new_flow_with_another_port),
 		TEST(a_syn_after_a_reset_opens_a_new_flow_with_another_port),
+		TEST(a_blind_reset_ends_no_flow),
 		TEST(a_late_end_of_an_old_connection_leaves_its_successor_alone),
 		TEST(a_flow_whose_port_was_swept_is_unknown),
 		TEST(a_flow_stays_with_its_backend_when_the_table_changes),

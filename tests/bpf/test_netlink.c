@@ -121,8 +121,7 @@ static bool change_comes(struct netlink *n)
 	return changed == 1;
 }
 
-/* --- snapshot -------------------------------------------------------------------------------------------------------
- */
+/* --- snapshot --- */
 
 static const char *const route_commands[] = {
 	"ip route add 10.1.0.0/16 via 10.0.0.2 metric 50", "ip route add 10.2.0.0/16 via 10.0.0.2 src 10.255.0.1",
@@ -332,8 +331,7 @@ static void a_snapshot_is_whole_while_addresses_come_and_go(void **state)
 	run("ip addr flush to 10.201.0.0/16 dev lo");
 }
 
-/* --- notifications ---------------------------------------------------------------------------------------------------
- */
+/* --- notifications --- */
 
 static void each_change_is_noticed_once(void **state)
 {
@@ -387,8 +385,7 @@ static void lost_notifications_count_as_a_change(void **state)
 	run("ip route flush table 100");
 }
 
-/* --- resolution ------------------------------------------------------------------------------------------------------
- */
+/* --- resolution --- */
 
 static const char *const far_addresses[] = {"10.0.0.2", "fd00::2"};
 

@@ -185,7 +185,8 @@ static void a_syn_after_the_client_s_end_goes_to_the_entry(void **state)
 		assert_int_equal(goes_to(f, 1000 + i, ends[i]), BASE);
 		assert_true(flow_of(f->established, 1000 + i, &flow));
 		assert_int_equal(flow.flags, ends[i] == RST ? FLOW_RESET : FLOW_CLIENT_FIN);
-		assert_int_equal(goes_to(f, 1000 + i, ACK), BASE); /* the last packets of the old one */
+		if (ends[i] != RST) /* the last packets of the old one */
+			assert_int_equal(goes_to(f, 1000 + i, ACK), BASE);
 		assert_int_equal(goes_to(f, 1000 + i, SYN), ENTRY);
 		assert_int_equal(goes_to(f, 1000 + i, ACK), ENTRY);
 	}
@@ -282,6 +283,35 @@ static void an_opening_whose_first_packet_was_dropped_counts_when_it_gets_throug
 	assert_int_equal(fixture_backend_counters(f, ENTRY).opened, 1);
 }
 
+/* A spoofed one: its sequence number is not near what the client sent. */
+static void a_blind_reset_ends_no_flow(void **state)
+{
+	struct fixture *f = *state;
+	struct segment reset = packet(1000, RST);
+	struct flow flow;
+
+	world_track(f, DNAT4_TCP, ENTRY, BASE);
+	assert_int_equal(goes_to(f, 1000, ACK), BASE);
+	reset.sequence = 0x40000000;
+	assert_int_equal(world_backend_of(f, &reset), BASE);
+	assert_true(flow_of(f->established, 1000, &flow));
+	assert_int_equal(flow.flags, 0);
+	assert_int_equal(goes_to(f, 1000, SYN), BASE);
+}
+
+static void who_goes_on_after_a_reset_was_not_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct flow flow;
+
+	world_track(f, DNAT4_TCP, ENTRY, BASE);
+	assert_int_equal(goes_to(f, 1000, ACK), BASE);
+	assert_int_equal(goes_to(f, 1000, RST), BASE);
+	assert_int_equal(goes_to(f, 1000, ACK), BASE);
+	assert_true(flow_of(f->established, 1000, &flow));
+	assert_int_equal(flow.flags, 0);
+}
+
 /* One client's ports at two services are two flows. */
 static void services_do_not_share_flows(void **state)
 {
@@ -311,6 +341,8 @@ int main(void)
 		TEST(a_known_flow_stays_when_the_entry_changes_again),
 		TEST(a_syn_on_a_live_flow_stays_where_the_flow_is),
 		TEST(a_syn_after_the_client_s_end_goes_to_the_entry),
+		TEST(a_blind_reset_ends_no_flow),
+		TEST(who_goes_on_after_a_reset_was_not_reset),
 		TEST(an_unknown_datagram_goes_to_the_entry),
 		TEST(an_unknown_datagram_goes_to_base_by_option),
 		TEST(the_option_for_datagrams_does_not_touch_tcp),

@@ -242,10 +242,16 @@ lab_port() # HOST INTERFACE SEGMENT ADDR4 ADDR6
 # XDP_TX on veth wakes the far end only where that has a program itself: GRO's NAPI is enough for redirected frames alone.
 lab_take_transmitted()
 {
-	clang -target bpf -O2 -x c -c -o "$LAB/pass.o" - <<-END
+	lab_foreign_program switch to-front
+}
+
+# An XDP program that is not Headgate's, on an interface: it passes everything.
+lab_foreign_program() # HOST INTERFACE
+{
+	[ -e "$LAB/pass.o" ] || clang -target bpf -O2 -x c -c -o "$LAB/pass.o" - <<-END
 		__attribute__((section("xdp"), used)) int pass(void *frame) { return 2; /* XDP_PASS */ }
 	END
-	ip -n "$LAB_NAME-switch" link set dev to-front xdp object "$LAB/pass.o" section xdp
+	ip -n "$LAB_NAME-$1" link set dev "$2" xdp object "$LAB/pass.o" section xdp
 }
 
 # A host on a segment, with a route to the VIPs if it is a client's ("front").

@@ -100,6 +100,71 @@ said_since() # LINE PATTERN
 	tail -n "+$(($1 + 1))" "$LAB/headgated.err" | grep "$2"
 }
 
+test_a_second_daemon_is_refused_and_changes_nothing()
+{
+	local before after
+	configuration 77 >"$LAB/other.yaml"
+	before=$(picture)
+	! lab_exec splitter "$LAB_BUILD/headgated" --config "$LAB/other.yaml" --socket "$LAB/other.sock" \
+		--pins "$LAB/bpf/headgate" --state "$LAB/other.json" 2>"$LAB/second" || lab_fail "accepted"
+	grep -q 'another headgated feeds the data path' "$LAB/second" || lab_fail "no reason:" "$(cat "$LAB/second")"
+	after=$(picture)
+	[ "$after" = "$before" ] || lab_fail "changed:" "$before" "$after"
+}
+
+spare_is() # MODE
+{
+	lab_assert "{i['name']: i['mode'] for i in d['interfaces']}.get('spare') == '$1'" "$(lab_api GET /v1/status)"
+}
+
+make_spare()
+{
+	ip -n "$LAB_NAME-splitter" link add spare type veth peer name erape
+	ip -n "$LAB_NAME-splitter" link set spare up
+}
+
+configuration_with_spare() # CANARY-WEIGHT
+{
+	configuration "$1" | sed 's/\[front, back\]/[front, back, spare]/'
+}
+
+test_an_interface_that_is_made_anew_is_attached_again()
+{
+	make_spare
+	configuration_with_spare 20 >"$LAB/headgate.yaml"
+	lab_headgate reload
+	spare_is native
+	ip -n "$LAB_NAME-splitter" link delete spare
+	make_spare
+	lab_wait "spare to be attached" lab_xdp_is_on spare
+	configuration 20 >"$LAB/headgate.yaml"
+	lab_headgate reload
+	! lab_xdp_is_on spare || lab_fail "the program is still on spare"
+	ip -n "$LAB_NAME-splitter" link delete spare
+	lab_assert 'd["failed"] == 0' "$(lab_traffic client requests "${target[@]}" --count 50)"
+}
+
+lab_xdp_is_on() # INTERFACE
+{
+	ip -n "$LAB_NAME-splitter" link show "$1" | grep -q prog/xdp
+}
+
+test_a_reload_that_cannot_attach_changes_nothing()
+{
+	local before after
+	make_spare
+	lab_foreign_program splitter spare
+	configuration_with_spare 88 >"$LAB/headgate.yaml"
+	before=$(picture)
+	! lab_headgate reload 2>"$LAB/output" || lab_fail "accepted"
+	grep -q 'spare already runs' "$LAB/output" || lab_fail "no reason:" "$(cat "$LAB/output")"
+	after=$(picture)
+	[ "$after" = "$before" ] || lab_fail "changed:" "$before" "$after"
+	lab_assert '{i["name"] for i in d["interfaces"]} == {"front", "back"}' "$(lab_api GET /v1/status)"
+	ip -n "$LAB_NAME-splitter" link delete spare
+	configuration 20 >"$LAB/headgate.yaml"
+}
+
 test_clients_of_the_tool_get_the_exit_codes_it_promises()
 {
 	local code=0

@@ -187,6 +187,24 @@ test_a_cohort_goes_to_its_variant_and_live_connections_stay()
 	lab_traffic_stop member
 }
 
+# The rule that leaves and the one that comes overlap for as long as the first one drains.
+replaces_cohort() # OLD-PREFIX NEW-PREFIX
+{
+	lab_headgate cohort add cohort "$1" canary
+	lab_traffic_start client member keepalive --idle --url-host 10.0.0.10 --port 8002 --source 10.10.9.1 --connections 10
+	lab_headgate cohort remove cohort "$1"
+	lab_headgate cohort add cohort "$2" canary
+	lab_assert 'd["variants"] == {"canary": 30}' "$(lab_traffic client requests "${to_cohort[@]}" --source 10.10.9.1)"
+	lab_assert 'd["variants"] == {"canary": 10} and d["broken"] == 0 and d["moved"] == 0' "$(lab_traffic_again member 1)"
+	lab_headgate cohort remove cohort "$2"
+	lab_assert 'd["variants"] == {"blue": 30}' "$(lab_traffic client requests "${to_cohort[@]}" --source 10.10.9.1)"
+	lab_assert 'd["variants"] == {"canary": 10} and d["broken"] == 0 and d["moved"] == 0' "$(lab_traffic_again member 2)"
+	lab_traffic_stop member
+}
+
+test_a_cohort_is_made_narrower_and_keeps_its_connections() { replaces_cohort 10.10.8.0/23 10.10.9.0/25; }
+test_a_cohort_is_made_wider_and_keeps_its_connections() { replaces_cohort 10.10.9.0/26 10.10.9.0/24; }
+
 test_explain_agrees_with_where_connections_went()
 {
 	local port said went

@@ -163,8 +163,7 @@ static struct routes *make_host(void)
 	return r;
 }
 
-/* --- one address ----------------------------------------------------------------------------------------------------
- */
+/* --- one address --- */
 
 struct resolve_case {
 	const char *name, *to;
@@ -277,8 +276,7 @@ static void links_are_found_by_index_and_by_name(void **state)
 	routes_free(NULL);
 }
 
-/* --- all entries ----------------------------------------------------------------------------------------------------
- */
+/* --- all entries --- */
 
 static const struct hop_entry *entry_of(const struct hop_entry *hops, size_t count, const char *text)
 {

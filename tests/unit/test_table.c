@@ -322,8 +322,7 @@ static void a_variant_of_another_name_gets_other_slots(void **state)
 	assert_in_range(both, 1191 - 150, 1191 + 150);
 }
 
-/* --- Maglev ---------------------------------------------------------------------------------------------------------
- */
+/* --- Maglev --- */
 
 static struct table_backend backend_v4(uint32_t address, uint16_t port, uint32_t weight)
 {
@@ -532,8 +531,7 @@ static void services_spread_the_same_backends_differently(void **state)
 	assert_in_range(same, SLOTS / 16 / 2, SLOTS / 16 * 2);
 }
 
-/* --- agreement across hosts and versions ----------------------------------------------------------------------------
- */
+/* --- agreement across hosts and versions --- */
 
 /* FNV-1a of a table's numbers. */
 static uint64_t fingerprint(uint64_t hash, uint32_t number)
