@@ -13,6 +13,7 @@
 # called lab_begin exits; a lab whose shell was killed is swept by the next one to begin.
 
 LAB_ROOT=/run/headgate-lab
+PATH=$PATH:/usr/sbin:/sbin
 LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_BUILD=${LAB_BUILD:-$LAB_SOURCE/../../build}
 LAB=
@@ -245,13 +246,17 @@ lab_take_transmitted()
 	lab_foreign_program switch to-front
 }
 
-# An XDP program that is not Headgate's, on an interface: it passes everything.
+# An XDP program that is not Headgate's, on an interface: it passes everything. Not by `ip link set xdp object`, which
+# wants a folder of its own in some bpffs of the host.
 lab_foreign_program() # HOST INTERFACE
 {
-	[ -e "$LAB/pass.o" ] || clang -target bpf -O2 -x c -c -o "$LAB/pass.o" - <<-END
-		__attribute__((section("xdp"), used)) int pass(void *frame) { return 2; /* XDP_PASS */ }
-	END
-	ip -n "$LAB_NAME-$1" link set dev "$2" xdp object "$LAB/pass.o" section xdp
+	if [ ! -e "$LAB/bpf/pass" ]; then
+		clang -target bpf -O2 -x c -c -o "$LAB/pass.o" - <<-END
+			__attribute__((section("xdp"), used)) int pass(void *frame) { return 2; /* XDP_PASS */ }
+		END
+		bpftool prog load "$LAB/pass.o" "$LAB/bpf/pass" type xdp
+	fi
+	lab_exec "$1" bpftool net attach xdp pinned "$LAB/bpf/pass" dev "$2"
 }
 
 # A host on a segment, with a route to the VIPs if it is a client's ("front").
