@@ -105,8 +105,8 @@ static struct attached_interface *need_attached(struct daemon *d, const char *na
 	if (slot || d->attached_count == ARRAY_SIZE(d->attached))
 		return slot;
 	slot = &d->attached[d->attached_count++];
-	memset(slot, 0, sizeof(*slot));
-	snprintf(slot->name, sizeof(slot->name), "%s", name);
+	*slot = (struct attached_interface){};
+	memcpy(slot->name, name, strnlen(name, sizeof(slot->name) - 1));
 	return slot;
 }
 
