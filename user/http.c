@@ -248,8 +248,8 @@ static int start_server(struct http *h)
 	int error;
 
 	h->server = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->fd,
-				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT, 64U,
-				     MHD_OPTION_CONNECTION_TIMEOUT, 30U, MHD_OPTION_END);
+				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+				     MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_END);
 	if (!h->server)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD);
