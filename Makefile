@@ -20,7 +20,7 @@ PACKAGES := libbpf libsystemd yaml-0.1 jansson libmicrohttpd libcurl libmnl
 WARN     := -Wall -Wextra -Werror
 CFLAGS   ?= -O2 -g
 CFLAGS_ALL = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer) \
-	-D_GNU_SOURCE -DHEADGATE_VERSION='"$(VERSION)"' -Ibpf -Iuser -I$(O)
+	-D_GNU_SOURCE -DHEADGATE_VERSION='"$(VERSION)"' -Iuser -Ibpf -I$(O)
 LDFLAGS_ALL = $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined)
 BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g $(WARN) -Ivmlinux -Ibpf
 comma    := ,

@@ -8,7 +8,7 @@
  * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
  * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
  */
-#define HEADGATE_ABI 1
+#define HEADGATE_ABI 2
 
 #define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
 #define VARIANTS_MAX 16U     /* of one service */
@@ -71,7 +71,7 @@ struct service {
 	__u16 port_min; /* of rewritten sources, host byte order, both inclusive; the pair is one aligned 32-bit word */
 	__u16 port_max;
 	__u16 source[SOURCES_MAX]; /* ids of the addresses to rewrite to */
-	__u32 zero2;
+	__u32 measure_mask;        /* stateless modes: connections whose hash has none of these bits are measured */
 	struct table variant[VARIANTS_MAX]; /* tables of variants that a cohort points at */
 };
 _Static_assert(sizeof(struct service) == 208, "ABI");
@@ -114,7 +114,8 @@ struct backend {
 	__u32 service;
 	__u32 endpoint; /* lowest id of a backend with the same address, port and protocol: owner of its source ports */
 	__u16 source;   /* id of this host's own address towards it, for NAT without configured sources; 0: none */
-	__u16 zero;
+	__u16 reset_below; /* of connections that are not where their slot points: those whose hash is below are reset
+			    */
 	struct next_hop hop[2];
 };
 _Static_assert(sizeof(struct backend) == 64, "ABI");
@@ -149,9 +150,29 @@ _Static_assert(sizeof(struct flow_key) == 20, "ABI");
 enum flow_flags {
 	FLOW_CLIENT_FIN = 1 << 0,
 	FLOW_SERVER_FIN = 1 << 1,
-	FLOW_RESET = 1 << 2,   /* by either side */
-	FLOW_REPLIED = 1 << 3, /* the backend has answered (TCP: with SYN-ACK) */
+	FLOW_RESET = 1 << 2,       /* by either side */
+	FLOW_REPLIED = 1 << 3,     /* the backend has answered (TCP: with SYN-ACK) */
+	FLOW_ESTABLISHED = 1 << 4, /* the client has acknowledged that */
+	FLOW_REQUESTED = 1 << 5,   /* the client has sent data */
+	FLOW_DRAINED = 1 << 6,     /* reset by Headgate; the backend is told when it speaks next */
+	FLOW_ENDED = 1 << 7,       /* its end has been counted */
 };
+
+#define FLOW_ENDS (FLOW_CLIENT_FIN | FLOW_SERVER_FIN | FLOW_RESET)
+
+/* What measuring remembers of a TCP connection's two directions. Sequence numbers are in host byte order. */
+struct client_progress {
+	__u32 next;        /* one past the highest sequence number sent */
+	__u32 request_ack; /* what the last request's first segment acknowledged */
+};
+
+struct server_progress {
+	__u64 opened_ns;  /* of the first SYN, CLOCK_MONOTONIC */
+	__u64 request_ns; /* when the request began that has no answer yet; 0: none */
+	__u32 next;
+	__u32 zero;
+};
+_Static_assert(sizeof(struct server_progress) == 24, "ABI");
 
 /* Time in flows is in ticks of 2^30 ns of CLOCK_MONOTONIC, about a second. */
 #define TICK_SHIFT 30
@@ -163,10 +184,10 @@ struct flow {
 	__u32 opened; /* tick of the first */
 	__u16 source; /* NAT: id of the rewritten source address; 0 in other modes */
 	__be16 source_port;
-	__u32 flags;       /* enum flow_flags; set by atomic or, as both directions do */
-	__u32 client_next; /* TCP: one past the highest sequence number that the client has sent, host byte order */
+	__u32 flags; /* enum flow_flags; set by atomic or, as both directions do */
+	struct client_progress client;
 };
-_Static_assert(sizeof(struct flow) == 24, "ABI");
+_Static_assert(sizeof(struct flow) == 28, "ABI");
 
 /* A source port in use towards one endpoint: NAT's reverse direction, and the lock that keeps ports unique. */
 struct source_port_key {
@@ -185,8 +206,20 @@ struct source_port {
 	__u32 flags;           /* enum flow_flags; set by atomic or */
 	__u16 source;          /* id of the source address */
 	__u16 zero;
+	struct server_progress server;
 };
-_Static_assert(sizeof(struct source_port) == 40, "ABI");
+_Static_assert(sizeof(struct source_port) == 64, "ABI");
+
+/* A connection that is measured in a mode that keeps no state of its own. Key is struct flow_key. */
+struct sampled_flow {
+	struct server_progress server;
+	struct client_progress client;
+	__u32 backend;
+	__u32 seen;
+	__u32 flags; /* enum flow_flags; set by atomic or */
+	__u32 server_sequence;
+};
+_Static_assert(sizeof(struct sampled_flow) == 48, "ABI");
 
 struct next_hop_key {
 	__u32 prefix_bits; /* of the (mapped) address */
@@ -248,5 +281,56 @@ struct backend_counters {
 	__u64 zero[3];
 };
 _Static_assert(sizeof(struct backend_counters) == 64, "ABI");
+
+/*
+ * Times are counted in log-linear histograms: bucket 0 holds what is below 2^13 ns (8.2 us), then come 27 powers of two
+ * of 4 equal buckets each, up to 2^40 ns (1 100 s), and the last one holds what is above. The middle of a bucket is at
+ * most 12.5 % away from any time in it.
+ */
+#define HISTOGRAM_FIRST_POWER 13U
+#define HISTOGRAM_LAST_POWER 40U
+#define HISTOGRAM_BUCKETS (4U * (HISTOGRAM_LAST_POWER - HISTOGRAM_FIRST_POWER) + 2U)
+
+struct histogram {
+	__u64 sum_ns;
+	__u64 count;
+	__u64 bucket[HISTOGRAM_BUCKETS];
+};
+_Static_assert(sizeof(struct histogram) == 896, "ABI");
+
+/* HTTP/1 status classes: [1] is 1xx, .. [5] is 5xx; [0]: a response that does not begin with an HTTP/1 status line. */
+#define STATUS_CLASSES 6
+
+/*
+ * Per CPU, by backend id: what was seen of measured TCP connections (all in nat; elsewhere a hash sample). A connection
+ * is counted once in established or refused (or by the daemon, which alone sees silence, in failed), and once in
+ * closed, reset_by_client or reset_by_server.
+ */
+struct measurements {
+	__u64 measured;    /* connections that the figures below are of */
+	__u64 established; /* the client has acknowledged the SYN-ACK */
+	__u64 refused;     /* a RST answered the SYN */
+	__u64 closed;      /* both sides have sent FIN */
+	__u64 reset_by_client;
+	__u64 reset_by_server;
+	__u64 reset_by_drain;         /* by Headgate itself */
+	__u64 requests;               /* client data after server data */
+	__u64 responses;              /* first server data after a request */
+	__u64 status[STATUS_CLASSES]; /* of responses */
+	__u64 client_retransmissions; /* data segments that hold nothing new */
+	__u64 server_retransmissions;
+	__u64 unmeasured;            /* connections that were to be measured, and found no room in the table */
+	struct histogram handshake;  /* from the first SYN to the SYN-ACK */
+	struct histogram first_byte; /* from a request's first segment to its response's */
+	struct histogram duration;   /* from the first SYN to the end */
+};
+_Static_assert(sizeof(struct measurements) == 2832, "ABI");
+
+/* By backend id, written by the daemon alone: what only silence tells. Here so that it outlives the daemon. */
+struct silent_counters {
+	__u64 failed;  /* no SYN-ACK came */
+	__u64 expired; /* established, and forgotten after silence without an end */
+};
+_Static_assert(sizeof(struct silent_counters) == 16, "ABI");
 
 #endif

@@ -50,9 +50,9 @@ static __always_inline bool sequence_after(__u32 a, __u32 b)
  * A client's RST that its server may believe is not far below what the client sent last; any other is forwarded and
  * ends nothing here, so that a blind one does not (RFC 5961, 3.2).
  */
-static __always_inline bool reset_is_plausible(const struct packet *p, const struct flow *f)
+static __always_inline bool reset_is_plausible(const struct packet *p, const struct client_progress *client)
 {
-	return f->client_next - p->sequence < 65536;
+	return client->next - p->sequence < 65536;
 }
 
 /* What a segment's flags say of its flow's end. */
@@ -68,14 +68,15 @@ static __always_inline __u32 flow_flags_of(const struct packet *p, __u32 fin)
 }
 
 /* The same for a client's segment of a known flow. */
-static __always_inline __u32 flow_ends(const struct packet *p, const struct flow *f)
+static __always_inline __u32 flow_ends(const struct packet *p, const struct client_progress *client)
 {
 	__u32 flags = flow_flags_of(p, FLOW_CLIENT_FIN);
 
-	return reset_is_plausible(p, f) ? flags : flags & ~FLOW_RESET;
+	return reset_is_plausible(p, client) ? flags : flags & ~FLOW_RESET;
 }
 
-/* Who goes on after a RST was not reset: it had another sequence number than its receiver believes (RFC 5961). */
+/* A client who goes on after a RST did not send it: it had another sequence number than its receiver believes (RFC
+ * 5961). */
 static __always_inline bool refutes_reset(const struct packet *p, __u32 flags)
 {
 	return flags & FLOW_RESET && (p->tcp_flags & (TCP_RST | TCP_ACK | TCP_SYN)) == TCP_ACK;
@@ -84,13 +85,13 @@ static __always_inline bool refutes_reset(const struct packet *p, __u32 flags)
 /* The stamp is stored once a tick, so that a busy flow's line is not written for every packet. */
 static __always_inline void flow_touch(struct flow *f, const struct packet *p)
 {
-	__u32 flags = flow_ends(p, f);
+	__u32 flags = flow_ends(p, &f->client);
 	__u32 now = tick_now();
 
 	if (f->seen != now)
 		f->seen = now;
-	if (p->protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client_next))
-		f->client_next = p->sequence_next;
+	if (p->protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client.next))
+		f->client.next = p->sequence_next;
 	if (refutes_reset(p, f->flags))
 		__sync_fetch_and_and(&f->flags, ~FLOW_RESET);
 	if (flags & ~f->flags)

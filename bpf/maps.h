@@ -76,6 +76,14 @@ struct {
 	__type(value, struct source_port);
 } source_ports SEC(".maps");
 
+/* Connections that are measured in modes without state. Nothing is evicted, so that what is counted stays right. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct sampled_flow);
+} sampled_flows SEC(".maps");
+
 /* Addresses that NAT rewrites sources to, by id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -137,5 +145,41 @@ struct {
 	__type(key, __u32);
 	__type(value, struct backend_counters);
 } backend_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct measurements);
+} measurements SEC(".maps");
+
+/* Values that are too large for the stack of 512 bytes, while they are put together. One program at a time runs on a
+ * CPU. */
+union scratch {
+	struct source_port source_port;
+	struct sampled_flow sampled_flow;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, union scratch);
+} scratch SEC(".maps");
+
+static __always_inline union scratch *scratch_space(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+/* Written by the daemon alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct silent_counters);
+} silent_counters SEC(".maps");
 
 #endif

@@ -9,6 +9,7 @@
 #include "count.h"
 #include "flow.h"
 #include "forward.h"
+#include "measuring.h"
 #include "slot.h"
 
 #define PORT_TRIES 32
@@ -50,23 +51,32 @@ static __always_inline __u32 nat_source(const struct service *s, const struct ba
 static __always_inline int nat_allocate(const struct service *s, const struct backend *b, __u32 backend,
 					const struct flow_key *flow, struct flow *ret)
 {
-	struct source_port value = {.flow = *flow, .backend = backend, .seen = ret->seen};
+	union scratch *space = scratch_space();
 	__u32 random = bpf_get_prandom_u32();
 	__u32 ports = *(const volatile __u32 *)&s->port_min; /* both in one load, as they are stored */
 	__u32 first_port = ports & 0xffff;
 	__u32 span = (ports >> 16) - first_port + 1;
 	__u32 sources_in_turn = s->source_count ? s->source_count : 1;
 	struct source_port_key key;
+	struct source_port *value;
 	long error;
 
+	if (!space)
+		return -(1 + DROP_FLOW_TABLE_FULL);
+	value = &space->source_port;
+	__builtin_memset(value, 0, sizeof(*value));
+	value->flow = *flow;
+	value->backend = backend;
+	value->seen = ret->seen;
+	value->server.opened_ns = bpf_ktime_get_ns();
 	for (__u32 i = 0; i < PORT_TRIES; i++) {
 		__u32 source = nat_source(s, b, (random + i) % sources_in_turn);
 		__be16 port = bpf_htons(first_port + (random / SOURCES_MAX + i / sources_in_turn) % span);
 
 		if (!source || source_port_key_of(b->endpoint, source, port, &key) < 0)
 			return -(1 + DROP_NO_SOURCE);
-		value.source = source;
-		error = bpf_map_update_elem(&source_ports, &key, &value, BPF_NOEXIST);
+		value->source = source;
+		error = bpf_map_update_elem(&source_ports, &key, value, BPF_NOEXIST);
 		if (error == 0) {
 			ret->source = source;
 			ret->source_port = port;
@@ -122,7 +132,7 @@ static __always_inline int nat_open(const struct packet *p, const struct service
 		.backend = c->entry,
 		.seen = tick_now(),
 		.opened = tick_now(),
-		.client_next = p->sequence_next,
+		.client.next = p->sequence_next,
 	};
 	struct backend *b = bpf_map_lookup_elem(&backends, &c->entry);
 	struct source_port_key port_key;
@@ -141,6 +151,8 @@ static __always_inline int nat_open(const struct packet *p, const struct service
 			bpf_map_delete_elem(&source_ports, &port_key);
 		return -(1 + DROP_FLOW_TABLE_FULL);
 	}
+	if (p->protocol == IPPROTO_TCP)
+		measure_opened(c->entry);
 	ret->backend = c->entry;
 	ret->source = fresh.source;
 	ret->source_port = fresh.source_port;
@@ -148,24 +160,41 @@ static __always_inline int nat_open(const struct packet *p, const struct service
 }
 
 /*
- * Rare packets of a known flow: those before it is established, and those that end it. The reverse direction is told
- * of an end; a port that is no longer this flow's (its entry was swept) makes the flow unknown.
+ * Rare packets of a known flow: those before it is established, those that begin a request, and those that end it. The
+ * reverse direction is told; a port that is no longer this flow's (its entry was swept) makes the flow unknown.
  */
 static __always_inline int nat_transition(const struct packet *p, const struct flow_key *key, struct flow *f,
-					  bool half_open_hit)
+					  bool half_open_hit, bool request_begins)
 {
 	struct source_port *port = nat_port_of(key, f);
-	__u32 ends = flow_ends(p, f);
+	__u32 ends = flow_ends(p, &f->client);
+	__u32 before;
 
 	if (!port) {
 		flow_forget(key);
 		return -(1 + DROP_NO_FLOW);
 	}
-	if (ends & ~port->flags)
-		__sync_fetch_and_or(&port->flags, ends);
-	if (half_open_hit && nat_handshake_done(p, port))
-		flow_promote(key, f);
+	if (refutes_reset(p, port->flags))
+		__sync_fetch_and_and(&port->flags, ~FLOW_RESET);
+	if (request_begins)
+		port->server.request_ns = bpf_ktime_get_ns();
+	if (ends & ~port->flags) {
+		before = __sync_fetch_and_or(&port->flags, ends);
+		measure_end(&port->flags, before, ends, true, port->server.opened_ns, f->backend);
+	}
+	if (!half_open_hit || !nat_handshake_done(p, port))
+		return 0;
+	if (p->protocol == IPPROTO_TCP && !(port->flags & FLOW_ESTABLISHED) &&
+	    !(__sync_fetch_and_or(&port->flags, FLOW_ESTABLISHED) & FLOW_ESTABLISHED))
+		measure_established(f->backend);
+	flow_promote(key, f);
 	return 0;
+}
+
+/* A client that gave up and tries again from the same port: another initial sequence number, another connection. */
+static __always_inline bool is_another_syn(const struct packet *p, const struct flow *f)
+{
+	return p->sequence_next != f->client.next;
 }
 
 /**
@@ -177,13 +206,14 @@ static __always_inline int nat_transition(const struct packet *p, const struct f
 static __always_inline int nat_request(const struct packet *p, const struct service *s, __u32 service,
 				       const struct choice *c, struct nat_flow *ret, bool *ret_opened)
 {
-	bool half_open_hit;
+	bool half_open_hit, request_begins, rare;
 	struct flow_key key;
 	struct flow *f;
 
 	flow_key_of_request(p, service, &key);
 	f = flow_find(&key, &half_open_hit);
-	if (f && p->tcp_flags & TCP_SYN && packet_opens(p) && flow_is_over(f->flags)) {
+	if (f && p->protocol == IPPROTO_TCP && packet_opens(p) &&
+	    (flow_is_over(f->flags) || (half_open_hit && is_another_syn(p, f)))) {
 		flow_forget(&key);
 		f = NULL;
 	}
@@ -193,40 +223,49 @@ static __always_inline int nat_request(const struct packet *p, const struct serv
 	ret->backend = f->backend;
 	ret->source = f->source;
 	ret->source_port = f->source_port;
+	rare = half_open_hit || p->tcp_flags & (TCP_FIN | TCP_RST) || f->flags & FLOW_ENDS;
+	request_begins = measure_client(p, &f->client, &f->flags, f->backend);
 	flow_touch(f, p);
-	if (half_open_hit || p->tcp_flags & (TCP_FIN | TCP_RST) || f->flags)
-		return nat_transition(p, &key, f, half_open_hit);
+	if (rare || request_begins)
+		return nat_transition(p, &key, f, half_open_hit, request_begins);
 	return 0;
 }
 
-/* What a backend's packet says of its flow: a first answer, or the end. Both directions remember the end. */
+/* Both directions remember the end. The client may have opened another connection since, with another source port. */
+static __always_inline void nat_tell_client_side(const struct packet *p, const struct source_port *port, __u32 flags)
+{
+	bool half_open_hit;
+	struct flow *f = flow_find(&port->flow, &half_open_hit);
+
+	if (f && f->source_port == p->destination_port && f->source == port->source)
+		__sync_fetch_and_or(&f->flags, flags);
+}
+
+/* What a backend's packet says of its flow: a first answer, data, or the end. */
 static __always_inline void nat_reply_seen(const struct packet *p, struct source_port *port)
 {
 	__u32 flags = flow_flags_of(p, FLOW_SERVER_FIN);
-	struct tcphdr *tcp = p->l4;
+	struct tcphdr *tcp = tcp_of(p);
 	__u32 now = tick_now();
-	bool half_open_hit;
-	struct flow *f;
+	__u32 before;
 
 	if (port->seen != now)
 		port->seen = now;
-	if (refutes_reset(p, port->flags))
-		__sync_fetch_and_and(&port->flags, ~FLOW_RESET);
-	if (p->protocol == IPPROTO_UDP) {
+	measure_server(p, &port->server, port->backend);
+	if (p->protocol == IPPROTO_UDP || (is_syn_ack(p) && tcp))
 		flags |= FLOW_REPLIED;
-	} else if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && (void *)(tcp + 1) <= p->end) {
-		port->server_sequence = bpf_ntohl(tcp->seq);
-		flags |= FLOW_REPLIED;
-	}
 	if (!(flags & ~port->flags))
 		return;
-	__sync_fetch_and_or(&port->flags, flags);
-	if (!(flags & (FLOW_SERVER_FIN | FLOW_RESET)))
+	if (tcp && is_syn_ack(p))
+		port->server_sequence = bpf_ntohl(tcp->seq);
+	before = __sync_fetch_and_or(&port->flags, flags);
+	if (tcp && is_syn_ack(p) && !(before & FLOW_REPLIED))
+		measure_syn_ack(&port->server, port->server_sequence, port->backend);
+	if (!(flags & FLOW_ENDS))
 		return;
-	/* The client may have opened another connection from the same port since, which has another source port. */
-	f = flow_find(&port->flow, &half_open_hit);
-	if (f && f->source_port == p->destination_port && f->source == port->source)
-		__sync_fetch_and_or(&f->flags, flags & (FLOW_SERVER_FIN | FLOW_RESET));
+	if (p->protocol == IPPROTO_TCP)
+		measure_end(&port->flags, before, flags & FLOW_ENDS, false, port->server.opened_ns, port->backend);
+	nat_tell_client_side(p, port, flags & FLOW_ENDS);
 }
 
 /**

@@ -38,12 +38,15 @@ struct packet {
 	struct address destination;
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 bytes; /* of the IP packet, as its header says */
+	__u32 bytes;       /* of the IP packet, as its header says */
+	__u32 frame_bytes; /* of the whole frame */
 	__u8 ipv6;
 	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	__u8 hop_limit;
 	__u8 tcp_flags; /* 0 for UDP */
 	__u8 malformed;
+	__u8 tcp_header_bytes;
+	__u32 payload_bytes; /* of TCP; 0 for UDP */
 	__u32 sequence;      /* of TCP, host byte order */
 	__u32 sequence_next; /* one past what the segment takes up: its data, SYN and FIN */
 };
@@ -146,6 +149,8 @@ static __always_inline void parse_tcp(struct packet *p, __u32 l4_bytes)
 	header_bytes = tcp->doff * 4;
 	if (header_bytes < sizeof(*tcp) || header_bytes > l4_bytes)
 		p->malformed = 1;
+	p->tcp_header_bytes = header_bytes;
+	p->payload_bytes = l4_bytes - header_bytes;
 	p->tcp_flags = ((__u8 *)tcp)[13];
 	p->sequence = bpf_ntohl(tcp->seq);
 	p->sequence_next =
@@ -203,6 +208,7 @@ static __always_inline int parse(void *data, void *end, struct packet *p)
 	int next = parse_ethernet(&c, &p->ethernet);
 
 	p->end = end;
+	p->frame_bytes = end - data;
 	if (next == ETH_P_IP)
 		next = parse_ipv4(&c, p);
 	else if (next == ETH_P_IPV6)

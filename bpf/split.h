@@ -9,7 +9,9 @@
 #include "forward.h"
 #include "nat.h"
 #include "parse.h"
+#include "reset.h"
 #include "rewrite.h"
+#include "sampled.h"
 #include "slot.h"
 #include "tracked.h"
 
@@ -62,6 +64,38 @@ static __always_inline int plan_nat(const struct packet *p, const struct service
 	return 0;
 }
 
+/*
+ * A connection that the pace of a drain has come to: both tables learn that it is over, so that the backend is told
+ * with its next packet, and a SYN with the same ports opens a new one.
+ */
+static __always_inline enum verdict reset_connection(const struct packet *p, const struct service *s, __u32 service,
+						     __u32 backend)
+{
+	const __u32 over = FLOW_RESET | FLOW_DRAINED | FLOW_ENDED;
+	struct measurements *m = measurements_of(backend);
+	struct sampled_flow *sampled;
+	struct source_port *port;
+	bool half_open_hit, first;
+	struct flow_key key;
+	struct flow *f;
+
+	flow_key_of_request(p, service, &key);
+	f = flow_find(&key, &half_open_hit);
+	first = f && !(__sync_fetch_and_or(&f->flags, over) & FLOW_DRAINED);
+	if (s->mode == FORWARD_NAT) {
+		port = f ? nat_port_of(&key, f) : NULL;
+		if (port)
+			__sync_fetch_and_or(&port->flags, over);
+	} else {
+		/* Counted like all that is measured: of the sample. */
+		sampled = bpf_map_lookup_elem(&sampled_flows, &key);
+		first = sampled && !(__sync_fetch_and_or(&sampled->flags, over) & FLOW_DRAINED);
+	}
+	if (first && m)
+		m->reset_by_drain++;
+	return VERDICT_RESET;
+}
+
 /* A packet from a client to a service. */
 static __always_inline enum verdict split_request(struct packet *p, __u32 service, struct departure *ret)
 {
@@ -70,6 +104,7 @@ static __always_inline enum verdict split_request(struct packet *p, __u32 servic
 	struct choice choice;
 	struct plan plan = {};
 	struct backend *b;
+	__u64 hash;
 	int error;
 
 	if (!s)
@@ -78,7 +113,8 @@ static __always_inline enum verdict split_request(struct packet *p, __u32 servic
 		return drop(service, DROP_MALFORMED);
 	if (p->hop_limit <= 1)
 		return drop(service, DROP_TTL);
-	choose(s, service, p, client_hash(s, p), &choice);
+	hash = client_hash(s, p);
+	choose(s, service, p, hash, &choice);
 	error = s->mode == FORWARD_NAT ? plan_nat(p, s, service, &choice, &plan)
 				       : plan_dnat(p, s, service, &choice, &plan);
 	if (error)
@@ -86,9 +122,14 @@ static __always_inline enum verdict split_request(struct packet *p, __u32 servic
 	b = plan.backend ? bpf_map_lookup_elem(&backends, &plan.backend) : NULL;
 	if (!b)
 		return drop(service, DROP_NO_BACKEND);
+	if (reset_is_due(p, b, plan.backend, &choice, hash))
+		return reset_connection(p, s, service, plan.backend);
 	hop = backend_hop(b);
 	if (!hop)
 		return drop(service, DROP_NO_NEXT_HOP);
+	if (s->mode != FORWARD_NAT && is_sampled(s, p, &p->source, p->source_port) &&
+	    !sampled_request(p, service, plan.backend))
+		plan.opened = false;
 	plan.tuple.destination = b->address;
 	plan.tuple.destination_port = b->port;
 	if (rewrite(p, &plan.tuple))
@@ -136,47 +177,54 @@ static __always_inline enum verdict split_reply(struct packet *p, const struct r
 {
 	__u32 endpoint = origin->backend;
 	struct source_port *port;
+	struct service *s;
 	struct backend *b;
 
 	if (origin->mode == FORWARD_DNAT) {
 		b = bpf_map_lookup_elem(&backends, &endpoint);
 		if (!b)
 			return VERDICT_PASS;
+		s = bpf_map_lookup_elem(&services, &b->service);
+		if (s && !p->malformed && is_sampled(s, p, &p->destination, p->destination_port))
+			sampled_reply(p, b->service);
 		return reply_to(p, b->service, endpoint, &p->destination, p->destination_port, ret);
 	}
 	port = nat_reply(p, endpoint);
 	if (!port)
 		return VERDICT_PASS;
-	if (!p->malformed)
+	if (!p->malformed) {
 		nat_reply_seen(p, port);
+		if (port->flags & FLOW_DRAINED && !(p->tcp_flags & TCP_RST))
+			return VERDICT_RESET;
+	}
 	return reply_to(p, port->flow.service, port->backend, &port->flow.client, port->flow.port, ret);
 }
 
 /**
  * split - decide a frame
+ * @p: zeroed; filled from the frame
  * @data, @end: the frame from its Ethernet header on
  * @ret: set with VERDICT_SEND
  */
-static __always_inline enum verdict split(void *data, void *end, struct departure *ret)
+static __always_inline enum verdict split(struct packet *p, void *data, void *end, struct departure *ret)
 {
-	struct packet p = {};
 	struct reply_origin *origin;
 	struct service_key key = {};
 	__u32 *service;
 
-	if (parse(data, end, &p))
+	if (parse(data, end, p))
 		return VERDICT_PASS;
-	key.address = p.destination;
-	key.port = p.destination_port;
-	key.protocol = p.protocol;
+	key.address = p->destination;
+	key.port = p->destination_port;
+	key.protocol = p->protocol;
 	service = bpf_map_lookup_elem(&vips, &key);
 	if (service)
-		return split_request(&p, *service, ret);
-	key.address = p.source;
-	key.port = p.source_port;
+		return split_request(p, *service, ret);
+	key.address = p->source;
+	key.port = p->source_port;
 	origin = bpf_map_lookup_elem(&reply_origins, &key);
 	if (origin)
-		return split_reply(&p, origin, ret);
+		return split_reply(p, origin, ret);
 	return VERDICT_PASS;
 }
 

@@ -4,9 +4,10 @@
 
 /* What is to become of a packet; each hook has its own way of doing it. */
 enum verdict {
-	VERDICT_PASS, /* not ours: to this host, untouched */
-	VERDICT_DROP, /* counted under a reason */
-	VERDICT_SEND, /* rewritten; out of the interface that was named */
+	VERDICT_PASS,  /* not ours: to this host, untouched */
+	VERDICT_DROP,  /* counted under a reason */
+	VERDICT_RESET, /* answered with a RST to its sender */
+	VERDICT_SEND,  /* rewritten; out of the interface that was named */
 };
 
 #endif

@@ -10,7 +10,7 @@ set -eu
 build=(make gcc libc6-dev clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool pkg-config libsystemd-dev libyaml-dev
 	libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libmnl-dev)
 tests=(nginx-light curl iproute2 ethtool python3 procps util-linux)
-[ "${1:-test}" = demo ] || tests+=(libcmocka-dev)
+[ "${1:-test}" = demo ] || tests+=(libcmocka-dev python3-grpcio openssl prometheus nftables)
 policy=/usr/sbin/policy-rc.d
 
 die()
@@ -48,3 +48,7 @@ forbid_services
 apt-get -qq update || die "apt-get update failed: is there a network, and a mirror in /etc/apt/sources.list?"
 apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null ||
 	die "apt-get could not install: ${missing[*]}"
+# Nor at the next boot: what was not there before is for the lab alone.
+for unit in nginx prometheus; do
+	[[ " ${missing[*]} " != *" $unit"[\ -]* ]] || systemctl disable --quiet "$unit" 2>/dev/null || true
+done

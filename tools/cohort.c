@@ -58,6 +58,7 @@ static enum exit_code list(const struct invocation *call)
 
 static enum exit_code run(const struct invocation *call)
 {
+	static const char *const actions[] = {"add", "remove", "list", NULL};
 	const char *action = call->arguments[0];
 
 	if (!strcmp(action, "add") && call->argument_count == 4)
@@ -66,7 +67,7 @@ static enum exit_code run(const struct invocation *call)
 		return remove_prefix(call);
 	if (!strcmp(action, "list") && call->argument_count <= 2)
 		return list(call);
-	return complain_usage(call, "usage: headgate cohort %s", call->command->synopsis);
+	return complain_action(call, action, actions);
 }
 
 const struct command command_cohort = {

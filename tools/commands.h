@@ -9,6 +9,7 @@ extern const struct command command_status;
 extern const struct command command_services;
 extern const struct command command_weights;
 extern const struct command command_switch;
+extern const struct command command_backend;
 extern const struct command command_cohort;
 extern const struct command command_explain;
 extern const struct command command_flows;

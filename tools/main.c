@@ -3,33 +3,43 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "commands.h"
+#include "nearest.h"
 #include "pins.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_services, &command_weights, &command_switch, &command_cohort, &command_explain,
-	&command_flows,  &command_check,    &command_reload,  &command_detach, &command_doctor, &command_version,
+	&command_status, &command_services, &command_weights, &command_switch, &command_backend,
+	&command_cohort, &command_explain,  &command_flows,   &command_check,  &command_reload,
+	&command_detach, &command_doctor,   &command_version,
 };
 
 static const struct {
-	const char *text; /* as in --help */
+	const char *text, *meaning; /* as in --help */
 	unsigned int option;
 } option_help[] = {
-	{"  --service NAME  only this service\n", OPTION_SERVICE},
-	{"  --source ADDR   the client's address\n", OPTION_SOURCE},
-	{"  --limit N       show at most N\n", OPTION_LIMIT},
-	{"  --pins DIR      folder of the pinned data path (" PINS_DEFAULT ")\n", OPTION_PINS},
-	{"  --config FILE   configuration (" DEFAULT_CONFIG ")\n", OPTION_CONFIG},
+	{"--service NAME", "only this service", OPTION_SERVICE},
+	{"--source ADDR", "the client's address", OPTION_SOURCE},
+	{"--variant NAME", "only this variant", OPTION_VARIANT},
+	{"--backend ADDR:PORT", "only this backend", OPTION_BACKEND},
+	{"--state STATE", "only half-open, established or closing ones", OPTION_STATE},
+	{"--limit N", "show at most N", OPTION_LIMIT},
+	{"--rollback", "treat older connections as drain.on_rollback says, not as drain.on_change", OPTION_ROLLBACK},
+	{"--pins DIR", "folder of the pinned data path (" PINS_DEFAULT ")", OPTION_PINS},
+	{"--config FILE", "configuration (" DEFAULT_CONFIG ")", OPTION_CONFIG},
+	{"--socket PATH", "control socket of headgated (" DEFAULT_SOCKET ", or $HEADGATE_SOCKET)", OPTION_COMMON},
+	{"-o FORMAT", "table (default) or json", OPTION_COMMON},
+	{"--help", "this text", OPTION_COMMON},
 };
 
-static const char common_help[] =
-	"  --socket PATH   control socket of headgated (" DEFAULT_SOCKET ", or $HEADGATE_SOCKET)\n"
-	"  -o FORMAT       table (default) or json\n"
-	"  --help          this text\n";
+static void print_options(unsigned int options)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(option_help); i++)
+		if ((options | OPTION_COMMON) & option_help[i].option)
+			printf("  %-20s %s\n", option_help[i].text, option_help[i].meaning);
+}
 
 static void print_help(void)
 {
@@ -37,8 +47,9 @@ static void print_help(void)
 	     "Splits the traffic of services between their variants, together with headgated.\n\nCommands:");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
-	printf("\nOptions, before or after the command:\n%s\n", common_help);
-	puts("Exits with 0 when done, 1 when refused or failed (the reason is on stderr), 2 when called wrongly.\n"
+	puts("\nOptions, before or after the command:");
+	print_options(0);
+	puts("\nExits with 0 when done, 1 when refused or failed (the reason is on stderr), 2 when called wrongly.\n"
 	     "`headgate COMMAND --help` says more about one command.\n\nExample:\n  headgate status");
 }
 
@@ -46,50 +57,16 @@ static void print_command_help(const struct command *command)
 {
 	printf("Usage: headgate %s%s%s\n\n%s\n\nOptions:\n", command->name, *command->synopsis ? " " : "",
 	       command->synopsis, command->help);
-	for (size_t i = 0; i < ARRAY_SIZE(option_help); i++)
-		if (command->options & option_help[i].option)
-			fputs(option_help[i].text, stdout);
-	fputs(common_help, stdout);
-}
-
-/* How many letters must change, be put in or be taken out to make one word of the other (Levenshtein, 1965). */
-static size_t edit_distance(const char *a, const char *b)
-{
-	size_t row[32], length = strlen(b);
-
-	if (length >= ARRAY_SIZE(row))
-		return SIZE_MAX;
-	for (size_t j = 0; j <= length; j++)
-		row[j] = j;
-	for (size_t i = 0; a[i]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i + 1;
-		for (size_t j = 0; j < length; j++) {
-			size_t replaced = diagonal + (a[i] != b[j]);
-
-			diagonal = row[j + 1];
-			row[j + 1] = 1 + (row[j] < row[j + 1] ? row[j] : row[j + 1]);
-			if (replaced < row[j + 1])
-				row[j + 1] = replaced;
-		}
-	}
-	return row[length];
+	print_options(command->options);
 }
 
 static enum exit_code complain_command(const struct invocation *call, const char *name)
 {
-	const char *nearest = NULL;
-	size_t least = 3; /* with more than two slips, a word this short is another word */
+	const char *names[ARRAY_SIZE(commands) + 1] = {NULL}, *nearest;
 
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		size_t distance = edit_distance(name, commands[i]->name);
-
-		if (distance < least) {
-			least = distance;
-			nearest = commands[i]->name;
-		}
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		names[i] = commands[i]->name;
+	nearest = nearest_word(name, names);
 	if (nearest)
 		return complain_usage(call, "there is no command \"%s\"; did you mean `headgate %s`?", name, nearest);
 	return complain_usage(call, "there is no command \"%s\"", name);
@@ -130,38 +107,47 @@ static enum exit_code parse_format(struct invocation *call, const char *text)
 	return EXIT_DONE;
 }
 
-static enum exit_code take_option(struct invocation *call, int option, const char *value, struct parsed *parsed)
+/* Where the value of an option goes that any text may follow, or NULL. */
+static const char **option_value(struct invocation *call, int option)
 {
 	switch (option) {
-	case 'h':
-		parsed->help = true;
-		return EXIT_DONE;
-	case 'o':
-		return parse_format(call, value);
 	case 's':
-		call->socket = value;
-		return EXIT_DONE;
-	case 'S':
-		call->service = value;
-		parsed->options |= OPTION_SERVICE;
-		return EXIT_DONE;
-	case 'A':
-		call->source = value;
-		parsed->options |= OPTION_SOURCE;
-		return EXIT_DONE;
-	case 'L':
-		parsed->options |= OPTION_LIMIT;
-		return parse_limit(call, value);
-	case 'P':
-		call->pins = value;
-		parsed->options |= OPTION_PINS;
-		return EXIT_DONE;
-	case 'C':
-		call->config = value;
-		parsed->options |= OPTION_CONFIG;
-		return EXIT_DONE;
+		return &call->socket;
+	case OPTION_SERVICE:
+		return &call->service;
+	case OPTION_SOURCE:
+		return &call->source;
+	case OPTION_VARIANT:
+		return &call->variant;
+	case OPTION_BACKEND:
+		return &call->backend;
+	case OPTION_STATE:
+		return &call->state;
+	case OPTION_PINS:
+		return &call->pins;
+	case OPTION_CONFIG:
+		return &call->config;
 	}
-	return EXIT_USAGE;
+	return NULL;
+}
+
+static enum exit_code take_option(struct invocation *call, int option, const char *value, struct parsed *parsed)
+{
+	const char **text = option_value(call, option);
+
+	if (option >= OPTION_FIRST)
+		parsed->options |= option;
+	if (text)
+		*text = value;
+	else if (option == OPTION_LIMIT)
+		return parse_limit(call, value);
+	else if (option == OPTION_ROLLBACK)
+		call->rollback = true;
+	else if (option == 'o')
+		return parse_format(call, value);
+	else if (option == 'h')
+		parsed->help = true;
+	return EXIT_DONE;
 }
 
 /* Options in any place; whatever is none is collected in call->arguments, the command's name first. */
@@ -171,11 +157,15 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 		{"help", no_argument, NULL, 'h'},
 		{"output", required_argument, NULL, 'o'},
 		{"socket", required_argument, NULL, 's'},
-		{"service", required_argument, NULL, 'S'},
-		{"source", required_argument, NULL, 'A'},
-		{"limit", required_argument, NULL, 'L'},
-		{"pins", required_argument, NULL, 'P'},
-		{"config", required_argument, NULL, 'C'},
+		{"service", required_argument, NULL, OPTION_SERVICE},
+		{"source", required_argument, NULL, OPTION_SOURCE},
+		{"variant", required_argument, NULL, OPTION_VARIANT},
+		{"backend", required_argument, NULL, OPTION_BACKEND},
+		{"state", required_argument, NULL, OPTION_STATE},
+		{"limit", required_argument, NULL, OPTION_LIMIT},
+		{"rollback", no_argument, NULL, OPTION_ROLLBACK},
+		{"pins", required_argument, NULL, OPTION_PINS},
+		{"config", required_argument, NULL, OPTION_CONFIG},
 		{NULL, 0, NULL, 0},
 	};
 	int option;

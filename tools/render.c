@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct listing {
-	const char *const *headings;
+	const char **headings;
 	size_t columns;
 	char **cells; /* row by row */
 	size_t count;
@@ -16,14 +16,17 @@ struct listing {
 
 struct listing *listing_open(const char *const headings[])
 {
-	struct listing *l = calloc(1, sizeof(*l));
+	_cleanup_(listing_freep) struct listing *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
-	l->headings = headings;
 	while (headings[l->columns])
 		l->columns++;
-	return l;
+	l->headings = calloc(l->columns, sizeof(*l->headings));
+	if (!l->headings)
+		return NULL;
+	memcpy(l->headings, headings, l->columns * sizeof(*headings));
+	return TAKE_PTR(l);
 }
 
 void listing_free(struct listing *l)
@@ -33,6 +36,7 @@ void listing_free(struct listing *l)
 	for (size_t i = 0; i < l->count; i++)
 		free(l->cells[i]);
 	free(l->cells);
+	free(l->headings);
 	free(l);
 }
 
@@ -161,6 +165,25 @@ const char *format_share(double share, char text[QUANTITY_SIZE])
 {
 	snprintf(text, QUANTITY_SIZE, "%.2f %%", share * 100);
 	return text;
+}
+
+const char *format_duration(double seconds, char text[QUANTITY_SIZE])
+{
+	static const struct {
+		const char *name;
+		double per_second;
+	} units[] = {{"\u00b5s", 1e6}, {"ms", 1e3}, {"s", 1}};
+
+	/* 9.95 would be printed as 10.0, and 999.5 as 1000 of the smaller unit. */
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		double value = seconds * units[i].per_second;
+
+		if (value >= (units[i].per_second > 1 ? 999.5 : 59.5))
+			continue;
+		snprintf(text, QUANTITY_SIZE, value < 9.95 ? "%.1f%s" : "%.0f%s", value, units[i].name);
+		return text;
+	}
+	return format_seconds(seconds + 0.5, text);
 }
 
 const char *format_seconds(double seconds, char text[QUANTITY_SIZE])

@@ -54,71 +54,136 @@ static void render_list(const struct invocation *call, const json_t *body)
 		listing_add(l, "%llu", member_count(json_object_get(service, "slots"), "tracked"));
 	}
 	view_listing(l);
+	view_split(json_object_get(body, "services"), true);
+	view_estimates(json_object_get(body, "services"));
 }
 
-static void print_variants(const json_t *variants)
-{
-	static const char *const headings[] = {"VARIANT", ">WEIGHT", ">SHARE", ">SLOTS", VIEW_TRAFFIC_HEADINGS, NULL};
-	_cleanup_(listing_freep) struct listing *l = listing_open(headings);
-	const json_t *variant;
-	char share[QUANTITY_SIZE];
-	size_t i;
+/* Of a variant or backend. */
+static const struct figure traffic[] = {
+	{">SLOTS", FIGURE_COUNT, "slots"},
+	{">OPENED", FIGURE_COUNT, "opened"},
+	{">CLIENT PACKETS", FIGURE_COUNT, "client_packets"},
+	{">CLIENT BYTES", FIGURE_BYTES, "client_bytes"},
+	{">SERVER PACKETS", FIGURE_COUNT, "server_packets"},
+	{">SERVER BYTES", FIGURE_BYTES, "server_bytes"},
+};
 
-	json_array_foreach(variants, i, variant)
-	{
-		listing_add(l, "%s", member_text(variant, "name"));
-		listing_add(l, "%llu", member_count(variant, "weight"));
-		listing_add(l, "%s", format_share(member_number(variant, "share"), share));
-		listing_add(l, "%llu", member_count(variant, "slots"));
-		view_add_traffic(l, variant);
-	}
-	view_listing(l);
+/* How connections and requests of @service, an array of the one, went: nothing of a service that is not measured. */
+static void print_outcomes(const json_t *service)
+{
+	static const struct figure connections[] = {
+		{">CONNECTIONS", FIGURE_ESTIMATE, "measured.connections"},
+		{">ESTABLISHED", FIGURE_ESTIMATE, "measured.established"},
+		{">FAILED", FIGURE_ESTIMATE, "measured.failed"},
+		{">REFUSED", FIGURE_ESTIMATE, "measured.refused"},
+		{">CLOSED", FIGURE_ESTIMATE, "measured.closed"},
+		{">RESET BY CLIENT", FIGURE_ESTIMATE, "measured.reset_by_client"},
+		{">BY SERVER", FIGURE_ESTIMATE, "measured.reset_by_server"},
+		{">BY DRAIN", FIGURE_ESTIMATE, "measured.reset_by_drain"},
+		{">EXPIRED", FIGURE_ESTIMATE, "measured.expired"},
+	};
+	static const struct figure requests[] = {
+		{">REQUESTS", FIGURE_ESTIMATE, "measured.requests"},
+		{">RESPONSES", FIGURE_ESTIMATE, "measured.responses"},
+		{">1XX", FIGURE_ESTIMATE, "measured.status.1xx"},
+		{">2XX", FIGURE_ESTIMATE, "measured.status.2xx"},
+		{">3XX", FIGURE_ESTIMATE, "measured.status.3xx"},
+		{">4XX", FIGURE_ESTIMATE, "measured.status.4xx"},
+		{">5XX", FIGURE_ESTIMATE, "measured.status.5xx"},
+		{">NO STATUS", FIGURE_ESTIMATE, "measured.status.none"},
+	};
+
+	view_variants(service, false, connections, ARRAY_SIZE(connections));
+	view_variants(service, false, requests, ARRAY_SIZE(requests));
 }
 
-static void print_backends(const json_t *variants)
+static void print_times(const json_t *service)
 {
-	static const char *const headings[] = {"BACKEND", "VARIANT",  "STATE",     ">WEIGHT",
-					       ">SLOTS",  "NEXT HOP", "INTERFACE", VIEW_TRAFFIC_HEADINGS,
-					       NULL};
-	_cleanup_(listing_freep) struct listing *l = listing_open(headings);
+	static const struct figure figures[] = {
+		{">HANDSHAKE P50", FIGURE_TIME, "measured.handshake_s.p50"},
+		{">P95", FIGURE_TIME, "measured.handshake_s.p95"},
+		{">P99", FIGURE_TIME, "measured.handshake_s.p99"},
+		{">DURATION P50", FIGURE_TIME, "measured.duration_s.p50"},
+		{">P95", FIGURE_TIME, "measured.duration_s.p95"},
+		{">P99", FIGURE_TIME, "measured.duration_s.p99"},
+		{">CLIENT RETRANSMISSIONS", FIGURE_ESTIMATE, "measured.client_retransmissions"},
+		{">SERVER RETRANSMISSIONS", FIGURE_ESTIMATE, "measured.server_retransmissions"},
+	};
+
+	view_variants(service, false, figures, ARRAY_SIZE(figures));
+}
+
+static void print_backends(const json_t *service)
+{
+	static const char *const leading[] = {"BACKEND", "VARIANT", "STATE", "NEXT HOP", "INTERFACE", ">WEIGHT", NULL};
+	_cleanup_(listing_freep) struct listing *l = figures_open(leading, traffic, ARRAY_SIZE(traffic));
 	const json_t *variant, *backend;
 	size_t i, j;
 
-	json_array_foreach(variants, i, variant)
+	json_array_foreach(json_object_get(service, "variants"), i, variant)
 	{
 		json_array_foreach(json_object_get(variant, "backends"), j, backend)
 		{
 			listing_add(l, "%s", member_text(backend, "address"));
 			listing_add(l, "%s", member_text(variant, "name"));
 			listing_add(l, "%s", member_text(backend, "state"));
-			listing_add(l, "%llu", member_count(backend, "weight"));
-			listing_add(l, "%llu", member_count(backend, "slots"));
 			listing_add(l, "%s", member_text(backend, "next_hop"));
 			listing_add(l, "%s", member_text(backend, "interface"));
-			view_add_traffic(l, backend);
+			listing_add(l, "%llu", member_count(backend, "weight"));
+			figures_add(l, traffic, ARRAY_SIZE(traffic), service, backend);
 		}
 	}
+	putchar('\n');
 	view_listing(l);
+}
+
+static void print_backend_drain(const char *variant, const json_t *backend)
+{
+	const json_t *resetting = json_object_get(backend, "resetting");
+	unsigned long long leftover = member_count(backend, "leftover");
+
+	if (json_is_number(resetting))
+		printf("  %s of %s: resetting %.0f %%, %llu left\n", member_text(backend, "address"), variant,
+		       json_number_value(resetting) * 100, leftover);
+	else if (leftover)
+		printf("  %s of %s: %llu left\n", member_text(backend, "address"), variant, leftover);
+}
+
+static void print_drain(const json_t *service)
+{
+	char on_change[POLICY_SIZE], on_rollback[POLICY_SIZE];
+	const json_t *variant, *backend;
+	size_t i, j;
+
+	if (json_object_get(service, "drain"))
+		printf("drain: connections whose slot moves %s; in a rollback they %s\n",
+		       view_policy(service, "on_change", on_change), view_policy(service, "on_rollback", on_rollback));
+	view_leftover(service);
+	json_array_foreach(json_object_get(service, "variants"), i, variant)
+		json_array_foreach(json_object_get(variant, "backends"), j, backend)
+			print_backend_drain(member_text(variant, "name"), backend);
 }
 
 static void render_one(const struct invocation *call, const json_t *body)
 {
-	const json_t *variants = json_object_get(body, "variants"), *cohorts = json_object_get(body, "cohorts");
+	json_auto_t *service = json_pack("[O]", body);
 	char vip[VIP_SIZE];
 
 	(void)call;
-	printf("%s: %s %s, %s, affinity by %s\n\n", member_text(body, "name"), member_text(body, "protocol"),
+	printf("%s: %s %s, %s, affinity by %s\n", member_text(body, "name"), member_text(body, "protocol"),
 	       vip_text(body, vip), member_text(body, "forward"), member_text(body, "affinity"));
-	print_variants(variants);
-	putchar('\n');
-	print_backends(variants);
-	putchar('\n');
-	if (json_array_size(cohorts)) {
-		json_auto_t *services = json_pack("[O]", body);
-
-		view_cohorts(services);
+	view_split(service, false);
+	view_variants(service, false, traffic, ARRAY_SIZE(traffic));
+	print_outcomes(service);
+	print_times(service);
+	view_estimates(service);
+	print_backends(body);
+	if (json_array_size(json_object_get(body, "cohorts"))) {
 		putchar('\n');
+		view_cohorts(service);
 	}
+	putchar('\n');
+	print_drain(body);
 	printf("flow state: %llu packets looked for it, %llu found none, %llu found no room\n",
 	       member_count(body, "flow_lookups"), member_count(body, "flow_misses"),
 	       member_count(body, "flow_overflows"));
@@ -140,8 +205,10 @@ const struct command command_services = {
 	.name = "services",
 	.synopsis = "[NAME]",
 	.summary = "the services, or one with its variants and backends",
-	.help = "Lists the services. With NAME: that service's variants, backends, cohorts, use of flow state\n"
-		"and dropped packets.\n\n"
+	.help = "Lists the services and their variants, as in `headgate status`. With NAME: that service's variants "
+		"with\n"
+		"how their connections and requests went, its backends, cohorts, what a drain does and what it has\n"
+		"left, use of flow state and dropped packets. \"-\": there is no such figure; \"~\": an estimate.\n\n"
 		"Example:\n  headgate services llm",
 	.arguments_max = 1,
 	.run = run,

@@ -16,32 +16,10 @@ static void print_head(const json_t *body)
 	json_array_foreach(json_object_get(body, "interfaces"), i, interface)
 		printf("%s%s (%s, %s)", i ? ", " : ", on ", member_text(interface, "name"),
 		       member_text(interface, "hook"), member_text(interface, "mode"));
-	printf("\nflows: half-open %llu of %llu, established %llu of %llu; source ports %llu of %llu\n\n",
+	printf("\nflows: half-open %llu of %llu, established %llu of %llu; source ports %llu of %llu\n",
 	       member_count(flows, "half_open"), member_count(flows, "half_open_max"),
 	       member_count(flows, "established"), member_count(flows, "established_max"),
 	       member_count(flows, "source_ports"), member_count(flows, "source_ports_max"));
-}
-
-static void print_variants(const json_t *services)
-{
-	static const char *const headings[] = {"SERVICE", "VARIANT", ">WEIGHT", ">SHARE", VIEW_TRAFFIC_HEADINGS, NULL};
-	_cleanup_(listing_freep) struct listing *l = listing_open(headings);
-	const json_t *service, *variant;
-	char share[QUANTITY_SIZE];
-	size_t i, j;
-
-	json_array_foreach(services, i, service)
-	{
-		json_array_foreach(json_object_get(service, "variants"), j, variant)
-		{
-			listing_add(l, "%s", member_text(service, "name"));
-			listing_add(l, "%s", member_text(variant, "name"));
-			listing_add(l, "%llu", member_count(variant, "weight"));
-			listing_add(l, "%s", format_share(member_number(variant, "share"), share));
-			view_add_traffic(l, variant);
-		}
-	}
-	view_listing(l);
 }
 
 static void render(const struct invocation *call, const json_t *body)
@@ -51,9 +29,11 @@ static void render(const struct invocation *call, const json_t *body)
 
 	(void)call;
 	print_head(body);
-	print_variants(services);
+	view_split(services, true);
+	view_estimates(services);
 	putchar('\n');
 	json_array_foreach(services, i, item) view_tracked(item);
+	json_array_foreach(services, i, item) view_leftover(item);
 	json_array_foreach(services, i, item) view_drops(item);
 	json_array_foreach(json_object_get(body, "warnings"), i, item)
 		printf("warning: %s\n", json_string_value(item) ?: "-");
@@ -68,8 +48,10 @@ const struct command command_status = {
 	.name = "status",
 	.synopsis = "",
 	.summary = "everything on one screen",
-	.help = "Shows the daemon, its data path, what each variant of each service gets, slots that are still\n"
-		"tracked, packets that were dropped and what needs attention.\n\n"
+	.help = "Shows the daemon, its data path, each variant of each service, slots that are still tracked, packets\n"
+		"that were dropped and what needs attention. Of a variant: its weight, its share of the slots and of\n"
+		"the new connections since the daemon started, live connections, new ones per second, the share of\n"
+		"errors, and the time to the first byte. \"-\": there is no such figure; \"~\": an estimate.\n\n"
 		"Example:\n  headgate status",
 	.run = run,
 };

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client.h"
+#include "nearest.h"
 
 static void complain_list(const char *format, va_list arguments)
 {
@@ -35,6 +37,16 @@ enum exit_code complain_usage(const struct invocation *call, const char *format,
 	else
 		fputs("; see `headgate --help`\n", stderr);
 	return EXIT_USAGE;
+}
+
+enum exit_code complain_action(const struct invocation *call, const char *action, const char *const actions[])
+{
+	const char *command = call->command->name, *nearest = nearest_word(action, actions);
+
+	if (nearest && strcmp(nearest, action))
+		return complain_usage(call, "there is no `headgate %s %s`; did you mean `headgate %s %s`?", command,
+				      action, command, nearest);
+	return complain_usage(call, "usage: headgate %s %s", command, call->command->synopsis);
 }
 
 enum exit_code complain_memory(void)

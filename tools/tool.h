@@ -23,13 +23,19 @@ enum exit_code {
 	EXIT_USAGE = 2,
 };
 
-/* Options that only some subcommands take. */
+/* Options that only some subcommands take. Above every character, since getopt_long() returns either. */
 enum command_options {
-	OPTION_SERVICE = 1 << 0,
-	OPTION_SOURCE = 1 << 1,
-	OPTION_LIMIT = 1 << 2,
-	OPTION_PINS = 1 << 3,
-	OPTION_CONFIG = 1 << 4,
+	OPTION_FIRST = 1 << 8,
+	OPTION_SERVICE = OPTION_FIRST,
+	OPTION_SOURCE = 1 << 9,
+	OPTION_VARIANT = 1 << 10,
+	OPTION_BACKEND = 1 << 11,
+	OPTION_STATE = 1 << 12,
+	OPTION_LIMIT = 1 << 13,
+	OPTION_ROLLBACK = 1 << 14,
+	OPTION_PINS = 1 << 15,
+	OPTION_CONFIG = 1 << 16,
+	OPTION_COMMON = 1 << 17, /* stands for those that all take */
 };
 
 struct command;
@@ -43,8 +49,12 @@ struct invocation {
 	const char *socket; /* never NULL */
 	const char *service;
 	const char *source;
+	const char *variant;
+	const char *backend;
+	const char *state;
 	const char *limit; /* decimal, at least 1 */
-	const char *pins;  /* never NULL */
+	bool rollback;
+	const char *pins; /* never NULL */
 	const char *config;
 };
 
@@ -64,6 +74,13 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same with where to read more. Return: EXIT_USAGE. */
 enum exit_code complain_usage(const struct invocation *call, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/**
+ * complain_action - an action of a subcommand that does not exist, or has the wrong number of arguments
+ * @actions: those that exist; ends with NULL
+ * Return: EXIT_USAGE.
+ */
+enum exit_code complain_action(const struct invocation *call, const char *action, const char *const actions[]);
 
 /* Return: EXIT_REFUSED. */
 enum exit_code complain_memory(void);

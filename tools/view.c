@@ -9,15 +9,102 @@ void view_listing(const struct listing *l)
 		complain_memory();
 }
 
-void view_add_traffic(struct listing *l, const json_t *counted)
+/* Whether any variant has the figure: one that the service cannot have is absent in all. */
+static bool any_variant_has(const json_t *services, const char *path)
 {
-	char text[QUANTITY_SIZE];
+	const json_t *service, *variant;
+	size_t i, j;
 
-	listing_add(l, "%s", format_count(member_count(counted, "opened"), text));
-	listing_add(l, "%s", format_count(member_count(counted, "client_packets"), text));
-	listing_add(l, "%s", format_bytes(member_count(counted, "client_bytes"), text));
-	listing_add(l, "%s", format_count(member_count(counted, "server_packets"), text));
-	listing_add(l, "%s", format_bytes(member_count(counted, "server_bytes"), text));
+	json_array_foreach(services, i, service) json_array_foreach(json_object_get(service, "variants"), j,
+								    variant) if (figure_at(variant, path)) return true;
+	return false;
+}
+
+void view_variants(const json_t *services, bool named, const struct figure figures[], size_t count)
+{
+	static const char *const leading[] = {"SERVICE", "VARIANT", NULL};
+	_cleanup_(listing_freep) struct listing *l = figures_open(leading + !named, figures, count);
+	const json_t *service, *variant;
+	size_t i, j;
+
+	if (!any_variant_has(services, figures[0].path))
+		return;
+	json_array_foreach(services, i, service)
+	{
+		json_array_foreach(json_object_get(service, "variants"), j, variant)
+		{
+			if (named)
+				listing_add(l, "%s", member_text(service, "name"));
+			listing_add(l, "%s", member_text(variant, "name"));
+			figures_add(l, figures, count, service, variant);
+		}
+	}
+	putchar('\n');
+	view_listing(l);
+}
+
+void view_split(const json_t *services, bool named)
+{
+	static const struct figure figures[] = {
+		{">WEIGHT", FIGURE_COUNT, "weight"},
+		{">SHARE", FIGURE_SHARE, "share"},
+		{">NEW SHARE", FIGURE_SHARE, "new_share"},
+		{">ACTIVE", FIGURE_ESTIMATE, "active"},
+		{">RATE", FIGURE_RATE, "rate"},
+		{">ERRORS", FIGURE_SHARE, "measured.error_rate"},
+		{">FIRST BYTE P50", FIGURE_TIME, "measured.first_byte_s.p50"},
+		{">P95", FIGURE_TIME, "measured.first_byte_s.p95"},
+		{">P99", FIGURE_TIME, "measured.first_byte_s.p99"},
+	};
+
+	view_variants(services, named, figures, ARRAY_SIZE(figures));
+}
+
+/* Only TCP connections are measured, and so only their counts can be estimates. */
+static bool is_estimated(const json_t *service)
+{
+	json_auto_t *services = json_pack("[O]", service);
+
+	return json_is_false(figure_at(service, "sampled.exact")) && any_variant_has(services, "measured");
+}
+
+void view_estimates(const json_t *services)
+{
+	const json_t *service;
+	size_t i;
+
+	json_array_foreach(services, i, service)
+	{
+		if (!is_estimated(service))
+			continue;
+		printf("~ estimated from 1 in %llu connections",
+		       member_count(json_object_get(service, "sampled"), "one_in"));
+		if (json_array_size(services) > 1)
+			printf(" of %s", member_text(service, "name"));
+		putchar('\n');
+	}
+}
+
+const char *view_policy(const json_t *service, const char *occasion, char text[POLICY_SIZE])
+{
+	const json_t *drain = json_object_get(service, "drain");
+	bool reset = !strcmp(member_text(drain, occasion), "reset") && !strcmp(member_text(service, "protocol"), "tcp");
+
+	if (reset)
+		snprintf(text, POLICY_SIZE, "are reset, %g %% of them each second",
+			 member_number(drain, "pace_per_s") * 100);
+	else
+		snprintf(text, POLICY_SIZE, "stay until they end");
+	return text;
+}
+
+void view_leftover(const json_t *service)
+{
+	unsigned long long leftover = member_count(json_object_get(service, "drain"), "leftover");
+
+	if (leftover)
+		printf("%s: live connections that are not where their slot points now: %llu\n",
+		       member_text(service, "name"), leftover);
 }
 
 void view_tracked(const json_t *service)
@@ -58,10 +145,9 @@ void view_change(const struct invocation *call, const json_t *body)
 	_cleanup_(listing_freep) struct listing *l = listing_open(headings);
 	const json_t *service = json_object_get(body, "service"), *was = json_object_get(body, "was"), *variant;
 	unsigned long long moved = member_count(body, "moved_slots");
-	char text[QUANTITY_SIZE];
+	char text[QUANTITY_SIZE], policy[POLICY_SIZE];
 	size_t i;
 
-	(void)call;
 	json_array_foreach(json_object_get(service, "variants"), i, variant)
 	{
 		const char *name = member_text(variant, "name");
@@ -74,10 +160,11 @@ void view_change(const struct invocation *call, const json_t *body)
 	}
 	view_listing(l);
 	printf("\n%s: %llu of %u slots moved", member_text(service, "name"), moved, SLOTS);
+	if (moved)
+		printf("; older connections in them %s",
+		       view_policy(service, call->rollback ? "on_rollback" : "on_change", policy));
 	if (moved && !strcmp(member_text(service, "forward"), "nat"))
 		fputs("; none is tracked, since nat remembers every connection anyway", stdout);
-	else if (moved)
-		fputs("; older connections in them stay where they are", stdout);
 	putchar('\n');
 	view_tracked(service);
 }

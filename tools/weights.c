@@ -56,6 +56,8 @@ static enum exit_code run(const struct invocation *call)
 	json_auto_t *weights = json_object(), *request = NULL;
 	_cleanup_free_ char *path = NULL;
 
+	if (call->argument_count == 1 && call->rollback)
+		return complain_usage(call, "--rollback needs the weights to go back to: VARIANT=WEIGHT ...");
 	if (call->argument_count == 1) {
 		path = service_path(call->arguments[0], "");
 		return converse(call, "GET", path, NULL, render_current);
@@ -70,17 +72,22 @@ static enum exit_code run(const struct invocation *call)
 	path = service_path(call->arguments[0], "/weights");
 	if (!request)
 		return complain_memory();
+	if (call->rollback)
+		json_object_set_new(request, "rollback", json_true());
 	return converse(call, "PUT", path, request, view_change);
 }
 
 const struct command command_weights = {
 	.name = "weights",
-	.synopsis = "SERVICE [VARIANT=WEIGHT ...]",
+	.synopsis = "SERVICE [VARIANT=WEIGHT ... [--rollback]]",
 	.summary = "show or change how a service's new connections are split",
 	.help = "Weights are whole numbers from 0 to 1000000, relative to one another. A variant that is not\n"
 		"named gets 0, but one that has weight now must be named. Without VARIANT=WEIGHT: shows the weights.\n"
-		"Only new connections follow a change; older ones stay where they are.\n\n"
-		"Example:\n  headgate weights llm blue=95 canary=5",
+		"New connections follow a change at once. What becomes of older ones whose slot moves is the\n"
+		"configuration's to say: drain.on_change, or drain.on_rollback with --rollback.\n\n"
+		"Examples:\n  headgate weights llm blue=95 canary=5\n"
+		"  headgate weights llm blue=100 canary=0 --rollback",
+	.options = OPTION_ROLLBACK,
 	.arguments_min = 1,
 	.arguments_max = 1 + VARIANTS_MAX,
 	.run = run,

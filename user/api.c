@@ -76,6 +76,11 @@ static void audit(const struct exchange *x, const char *what, const struct refus
 		log_info("uid %u (pid %d): %s", r->peer_uid, r->peer_pid, what);
 }
 
+static struct report_view view_of(const struct daemon *d)
+{
+	return (struct report_view){d->splitter, d->routes, d->patrol, d->rates, now_s()};
+}
+
 /* --- reading --- */
 
 static unsigned int get_version(struct exchange *x)
@@ -110,28 +115,45 @@ static json_t *lines_to_array(const char *text)
 	return array;
 }
 
+static void append_warning(void *context, const char *text)
+{
+	json_array_append_new(context, json_string(text));
+}
+
+static json_t *report_warnings(const struct daemon *d)
+{
+	json_t *array = lines_to_array(d->splitter->warnings);
+
+	patrol_warn(d->patrol, append_warning, array);
+	return array;
+}
+
 static unsigned int get_status(struct exchange *x)
 {
 	struct daemon *d = x->daemon;
+	struct report_view view = view_of(d);
 
-	x->answer =
-		json_pack("{s:s, s:i, s:i, s:f, s:b, s:s, s:o, s:o, s:o, s:o}", "version", HEADGATE_VERSION, "abi",
-			  HEADGATE_ABI, "pid", (int)getpid(), "uptime_s", (now_ns() - d->started_ns) / 1e9, "adopted",
-			  datapath_adopted(d->datapath), "config", d->options.config, "interfaces",
-			  report_interfaces(d), "services", report_services(d->splitter, d->routes, now_s()), "flows",
-			  report_flow_totals(d->splitter), "warnings", lines_to_array(d->splitter->warnings));
+	x->answer = json_pack("{s:s, s:i, s:i, s:f, s:b, s:s, s:o, s:o, s:o, s:o}", "version", HEADGATE_VERSION, "abi",
+			      HEADGATE_ABI, "pid", (int)getpid(), "uptime_s", (now_ns() - d->started_ns) / 1e9,
+			      "adopted", datapath_adopted(d->datapath), "config", d->options.config, "interfaces",
+			      report_interfaces(d), "services", report_services(&view), "flows",
+			      report_flow_totals(d->splitter), "warnings", report_warnings(d));
 	return 200;
 }
 
 static unsigned int get_services(struct exchange *x)
 {
-	x->answer = json_pack("{s:o}", "services", report_services(x->daemon->splitter, x->daemon->routes, now_s()));
+	struct report_view view = view_of(x->daemon);
+
+	x->answer = json_pack("{s:o}", "services", report_services(&view));
 	return 200;
 }
 
 static unsigned int get_service(struct exchange *x)
 {
-	x->answer = report_service(x->daemon->splitter, x->daemon->routes, x->service, now_s());
+	struct report_view view = view_of(x->daemon);
+
+	x->answer = report_service(&view, x->service);
 	return 200;
 }
 
@@ -155,7 +177,9 @@ static unsigned int get_flows(struct exchange *x)
 	const char *service = x->request->query(x->request->context, "service");
 	const char *source = x->request->query(x->request->context, "source");
 	const char *limit = x->request->query(x->request->context, "limit");
+	const char *backend = x->request->query(x->request->context, "backend");
 	struct flow_filter filter = {.service = service, .limit = FLOWS_SHOWN};
+	struct endpoint backend_endpoint;
 	struct address client;
 	char *end;
 
@@ -163,6 +187,12 @@ static unsigned int get_flows(struct exchange *x)
 		return refused(x, 404, "no service '%.100s'; `headgate services` lists them", service);
 	if (source && address_parse(source, &client))
 		return refused(x, 400, "source must be an address, not '%.100s'", source);
+	if (backend && endpoint_parse(backend, &backend_endpoint))
+		return refused(x, 400, "backend must be ADDR:PORT or [ADDR]:PORT, not '%.100s'", backend);
+	filter.variant = x->request->query(x->request->context, "variant");
+	filter.state = x->request->query(x->request->context, "state");
+	if (backend)
+		filter.backend = &backend_endpoint;
 	if (source)
 		filter.client = &client;
 	if (limit) {
@@ -195,6 +225,7 @@ static unsigned int change_service(struct exchange *x, const char *what,
 {
 	struct model *copy;
 	struct refusal why = {};
+	struct report_view view;
 	size_t moved;
 	char name[NAME_SIZE];
 	int error = model_copy(x->daemon->splitter->model, &copy);
@@ -206,15 +237,16 @@ static unsigned int change_service(struct exchange *x, const char *what,
 	if (error)
 		model_free(copy);
 	else
-		error = daemon_change(x->daemon, copy, &moved, &why);
+		error = daemon_change(x->daemon, copy, json_is_true(json_object_get(x->input, "rollback")), &moved,
+				      &why);
 	audit(x, what, error ? &why : NULL);
 	if (error)
 		return refused_why(x, error, &why);
 	if (ret_moved)
 		*ret_moved = moved;
 	x->service = model_find_service(x->daemon->splitter->model, name);
-	x->answer = json_pack("{s:o}", "service",
-			      report_service(x->daemon->splitter, x->daemon->routes, x->service, now_s()));
+	view = view_of(x->daemon);
+	x->answer = json_pack("{s:o}", "service", report_service(&view, x->service));
 	return 200;
 }
 
@@ -346,6 +378,40 @@ static unsigned int delete_cohort(struct exchange *x)
 	return change_cohort(x, NULL);
 }
 
+struct drain_edit {
+	const char *variant; /* or NULL: */
+	struct endpoint backend;
+	bool drained;
+};
+
+static int edit_drain(struct service_model *s, void *context, struct refusal *why)
+{
+	const struct drain_edit *edit = context;
+
+	if (edit->variant)
+		return service_drain_variant(s, edit->variant, edit->drained, why);
+	return service_drain_backend(s, &edit->backend, edit->drained, why);
+}
+
+static unsigned int put_backends(struct exchange *x)
+{
+	const char *backend = json_string_value(json_object_get(x->input, "backend"));
+	const json_t *drained = json_object_get(x->input, "drained");
+	struct drain_edit edit = {.variant = json_string_value(json_object_get(x->input, "variant"))};
+	char what[256];
+
+	if (!json_is_boolean(drained) || !backend == !edit.variant)
+		return refused(x, 400,
+			       "the body must be {\"backend\": \"ADDR:PORT\", \"drained\": true} or {\"variant\": "
+			       "\"NAME\", \"drained\": true}");
+	if (backend && endpoint_parse(backend, &edit.backend))
+		return refused(x, 400, "backend must be ADDR:PORT or [ADDR]:PORT, not '%.100s'", backend);
+	edit.drained = json_is_true(drained);
+	snprintf(what, sizeof(what), "%s %s %.100s", edit.drained ? "drain" : "undrain", x->service->name,
+		 backend ? backend : edit.variant);
+	return change_service(x, what, edit_drain, &edit, NULL);
+}
+
 static unsigned int post_reload(struct exchange *x)
 {
 	_cleanup_free_ char *changed = NULL, *kept = NULL;
@@ -405,6 +471,7 @@ static const struct route routes[] = {
 	{"GET", "/explain", true, false, get_explain},
 	{"PUT", "/weights", true, true, put_weights},
 	{"POST", "/switch", true, true, post_switch},
+	{"PUT", "/backends", true, true, put_backends},
 	{"POST", "/cohorts", true, true, post_cohort},
 	{"DELETE", "/cohorts", true, true, delete_cohort},
 };

@@ -14,6 +14,8 @@
 struct placed_service {
 	const struct service_model *model;
 	uint32_t id;
+	bool resets; /* connections whose slot moves are reset, at the service's pace */
+	uint64_t now_ns;
 	bool fresh;                      /* the id is new, or was another's */
 	bool same_tables;                /* as in the model in force, so that nothing need be computed */
 	uint32_t variant[VARIANTS_MAX];  /* index in the kernel, by position in the model */
@@ -47,6 +49,31 @@ static bool source_known(const struct splitter *sp, const struct address *addres
 		if (address_equal(&sp->sources[id], address))
 			return true;
 	return false;
+}
+
+static bool same_variant(const struct variant_model *a, const struct variant_model *b)
+{
+	if (strcmp(a->name, b->name) || a->weight != b->weight || a->backend_count != b->backend_count)
+		return false;
+	for (size_t i = 0; i < a->backend_count; i++)
+		if (!address_equal(&a->backends[i].endpoint.address, &b->backends[i].endpoint.address) ||
+		    a->backends[i].endpoint.port != b->backends[i].endpoint.port ||
+		    a->backends[i].weight != b->backends[i].weight || a->backends[i].drained != b->backends[i].drained)
+			return false;
+	return true;
+}
+
+static bool same_tables(const struct splitter *sp, const struct service_model *s)
+{
+	const struct service_model *old = sp->model ? model_find_service(sp->model, s->name) : NULL;
+
+	if (sp->unsure || !old || !address_equal(&old->vip.address, &s->vip.address) || old->vip.port != s->vip.port ||
+	    old->protocol != s->protocol || old->forward != s->forward || old->variant_count != s->variant_count)
+		return false;
+	for (size_t v = 0; v < s->variant_count; v++)
+		if (!same_variant(&old->variants[v], &s->variants[v]))
+			return false;
+	return true;
 }
 
 /* --- ids --- */
@@ -158,6 +185,7 @@ static int place_service(struct splitter *sp, struct placement *p, struct placed
 		s->fresh = true;
 		sp->services[s->id].use = ID_USED;
 	}
+	s->same_tables = !sp->services[s->id].stale && same_tables(sp, s->model);
 	for (size_t v = 0; v < s->model->variant_count && !error; v++)
 		error = place_variant_backends(sp, p, s, v, why);
 	return error;
@@ -178,39 +206,59 @@ static void unplace(struct splitter *sp, const struct placement *p)
 
 /* --- tables --- */
 
-static int variant_backends(const struct placed_service *s, size_t v, struct table_backend **ret)
+/*
+ * Who of a variant is in rotation: those that are neither drained by command nor out by their health. When health
+ * leaves nobody, it is ignored: sending to the sick is better than sending to none. Fills backends[].in_rotation, too.
+ */
+static size_t choose_rotation(struct splitter *sp, const struct placed_service *s, size_t v, bool *ret_in)
 {
 	const struct variant_model *variant = &s->model->variants[v];
-	struct table_backend *backends = calloc(variant->backend_count + 1, sizeof(*backends));
+	size_t count = 0, rotation = 0;
 
-	if (!backends)
-		return -ENOMEM;
 	for (size_t b = 0; b < variant->backend_count; b++) {
-		backends[b].endpoint = variant->backends[b].endpoint;
-		backends[b].weight = variant->backends[b].weight;
+		ret_in[b] = !variant->backends[b].drained && !sp->backends[s->backend[v][b]].out;
+		count += ret_in[b];
 	}
-	*ret = backends;
-	return 0;
+	for (size_t b = 0; b < variant->backend_count; b++) {
+		if (!count)
+			ret_in[b] = !variant->backends[b].drained;
+		sp->backends[s->backend[v][b]].in_rotation = ret_in[b];
+		rotation += ret_in[b];
+	}
+	return rotation;
 }
 
-/* A variant's own table: slot -> backend id. */
-static int variant_table(const struct placed_service *s, size_t v, uint32_t *ret_ids)
+/* A variant's own table: slot -> backend id; all 0 when nobody is in rotation. */
+static int variant_table(struct splitter *sp, const struct placed_service *s, size_t v, uint32_t *ret_ids)
 {
-	_cleanup_free_ struct table_backend *backends = NULL;
-	int error = variant_backends(s, v, &backends);
+	const struct variant_model *variant = &s->model->variants[v];
+	_cleanup_free_ struct table_backend *backends = calloc(variant->backend_count + 1, sizeof(*backends));
+	_cleanup_free_ uint32_t *ids = calloc(variant->backend_count + 1, sizeof(*ids));
+	_cleanup_free_ bool *in = calloc(variant->backend_count + 1, sizeof(*in));
+	size_t count = 0;
+	int error;
 
-	if (!error)
-		error = table_maglev(table_seed(s->model->name), backends, s->model->variants[v].backend_count,
-				     ret_ids);
-	if (error)
-		return error;
-	for (size_t slot = 0; slot < SLOTS; slot++)
-		ret_ids[slot] = s->backend[v][ret_ids[slot]];
-	return 0;
+	if (!backends || !ids || !in)
+		return -ENOMEM;
+	if (!choose_rotation(sp, s, v, in)) {
+		memset(ret_ids, 0, SLOTS * sizeof(*ret_ids));
+		return 0;
+	}
+	for (size_t b = 0; b < variant->backend_count; b++) {
+		if (!in[b])
+			continue;
+		backends[count].endpoint = variant->backends[b].endpoint;
+		backends[count].weight = variant->backends[b].weight;
+		ids[count++] = s->backend[v][b];
+	}
+	error = table_maglev(table_seed(s->model->name), backends, count, ret_ids);
+	for (size_t slot = 0; slot < SLOTS && !error; slot++)
+		ret_ids[slot] = ids[ret_ids[slot]];
+	return error;
 }
 
 /* The service's own: flat = maglev[owner(slot)][slot]. */
-static int main_table(const struct placed_service *s, uint32_t *ret_ids)
+static int main_table(struct splitter *sp, const struct placed_service *s, uint32_t *ret_ids)
 {
 	_cleanup_free_ uint32_t *one = calloc(SLOTS, sizeof(*one));
 	_cleanup_free_ uint8_t *owner = calloc(SLOTS, sizeof(*owner));
@@ -223,9 +271,7 @@ static int main_table(const struct placed_service *s, uint32_t *ret_ids)
 		variants[v] = (struct table_variant){s->model->variants[v].name, s->model->variants[v].weight};
 	error = table_owners(table_seed(s->model->name), variants, s->model->variant_count, owner);
 	for (size_t v = 0; v < s->model->variant_count && !error; v++) {
-		if (!s->model->variants[v].weight)
-			continue;
-		error = variant_table(s, v, one);
+		error = variant_table(sp, s, v, one);
 		for (size_t slot = 0; slot < SLOTS && !error; slot++)
 			if (owner[slot] == v)
 				ret_ids[slot] = one[slot];
@@ -246,6 +292,27 @@ static int need_deadlines(struct service_state *state, uint32_t index)
 	if (!state->deadlines[index])
 		state->deadlines[index] = calloc(1, sizeof(struct slot_deadlines));
 	return state->deadlines[index] ? 0 : -ENOMEM;
+}
+
+/*
+ * The backends that slots leave: by the policy of this change their connections are reset, at a pace that begins now,
+ * or stay, even if an older change was still resetting what it had left. A backend that slots come back to is not
+ * asked, as only connections that are not where their slot points are ever reset.
+ */
+static void decide_resets(struct splitter *sp, const struct placed_service *s, const struct row *old,
+			  const uint32_t *ids)
+{
+	for (size_t slot = 0; slot < SLOTS; slot++) {
+		uint32_t id = old->slot[slot] & SLOT_BACKEND;
+		struct backend_state *b = &sp->backends[id];
+
+		if (!id || id == ids[slot] || (b->resetting == s->resets && b->reset_began_ns == s->now_ns))
+			continue;
+		b->resetting = s->resets;
+		b->reset_began_ns = s->now_ns;
+		b->reset_done_pass = 0;
+		__atomic_store_n(&datapath_backend(sp->datapath, id)->reset_below, 0, __ATOMIC_RELAXED);
+	}
 }
 
 /* Puts @ids in force as table @index of a service. Rows are there: apply has seen to it. */
@@ -269,6 +336,8 @@ static int install_table(struct splitter *sp, const struct placed_service *s, ui
 	*moved += slots_change(old, table->base ? datapath_row(sp->datapath, table->base) : NULL, ids, stateless,
 			       sp->services[s->id].deadlines[index], now_s + s->model->drain_timeout_s,
 			       now_s + s->model->drain_limit_s, datapath_row(sp->datapath, row));
+	if (old)
+		decide_resets(sp, s, old, ids);
 	table_flip(sp, table, row);
 	return 0;
 }
@@ -290,14 +359,14 @@ static int install_tables(struct splitter *sp, const struct placed_service *s, u
 	for (size_t v = 0; v < s->model->variant_count && !error; v++) {
 		if (!variant_has_cohort(s->model, v))
 			continue;
-		error = variant_table(s, v, ids);
+		error = variant_table(sp, s, v, ids);
 		if (!error)
 			error = install_table(sp, s, s->variant[v], ids, now_s, &of_cohorts);
 	}
 	if (error || s->same_tables)
 		return error;
 	memset(ids, 0, SLOTS * sizeof(*ids));
-	error = main_table(s, ids);
+	error = main_table(sp, s, ids);
 	return error ? error : install_table(sp, s, TABLE_MAIN, ids, now_s, moved);
 }
 
@@ -320,31 +389,6 @@ static size_t rows_needed(struct splitter *sp, const struct placed_service *s)
 		needed += t->entries && stateless && !t->base;
 	}
 	return needed;
-}
-
-static bool same_variant(const struct variant_model *a, const struct variant_model *b)
-{
-	if (strcmp(a->name, b->name) || a->weight != b->weight || a->backend_count != b->backend_count)
-		return false;
-	for (size_t i = 0; i < a->backend_count; i++)
-		if (!address_equal(&a->backends[i].endpoint.address, &b->backends[i].endpoint.address) ||
-		    a->backends[i].endpoint.port != b->backends[i].endpoint.port ||
-		    a->backends[i].weight != b->backends[i].weight)
-			return false;
-	return true;
-}
-
-static bool same_tables(const struct splitter *sp, const struct service_model *s)
-{
-	const struct service_model *old = sp->model ? model_find_service(sp->model, s->name) : NULL;
-
-	if (sp->unsure || !old || !address_equal(&old->vip.address, &s->vip.address) || old->vip.port != s->vip.port ||
-	    old->protocol != s->protocol || old->forward != s->forward || old->variant_count != s->variant_count)
-		return false;
-	for (size_t v = 0; v < s->variant_count; v++)
-		if (!same_variant(&old->variants[v], &s->variants[v]))
-			return false;
-	return true;
 }
 
 /* --- what the programs read of a service and its backends --- */
@@ -386,6 +430,7 @@ static int write_service(struct splitter *sp, const struct placed_service *s, st
 			return refuse(why, ENOSPC, "more than %u NAT source addresses in all", SOURCE_IDS_MAX - 1);
 	}
 	kernel->source_count = s->model->source_count;
+	kernel->measure_mask = (1U << s->model->measure_shift) - 1;
 	kernel->flags = service_flags(s->model, state);
 	return 0;
 }
@@ -532,7 +577,6 @@ static int place(struct splitter *sp, const struct model *model, struct placemen
 		return refuse(why, ENOMEM, "out of memory");
 	for (size_t i = 0; i < model->service_count && !error; i++) {
 		p->services[i].model = &model->services[i];
-		p->services[i].same_tables = same_tables(sp, &model->services[i]);
 		p->count++;
 		error = place_service(sp, p, &p->services[i], why);
 		if (!error)
@@ -566,6 +610,7 @@ static int put_in_force(struct splitter *sp, const struct placed_service *s, con
 	if (error)
 		return refuse(why, -error, "%s: the kernel's tables cannot be written: %s", s->model->name,
 			      strerror(-error));
+	sp->services[s->id].stale = false;
 	return 0;
 }
 
@@ -591,10 +636,11 @@ static int renew_deadlines(struct splitter *sp, const struct placed_service *s, 
 	return 0;
 }
 
-int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint32_t now_s,
-		   size_t *ret_moved, struct refusal *why)
+int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint64_t now_ns,
+		   bool rollback, size_t *ret_moved, struct refusal *why)
 {
 	_cleanup_(placement_freep) struct placement *p = calloc(1, sizeof(*p));
+	uint32_t now_s = now_ns / 1000000000;
 	bool placed_all;
 	size_t moved = 0;
 	int error;
@@ -606,6 +652,12 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 	for (size_t i = 0; i < p->count && !error && !sp->model; i++)
 		if (!p->services[i].fresh)
 			error = renew_deadlines(sp, &p->services[i], now_s);
+	for (size_t i = 0; i < p->count; i++) {
+		const struct service_model *s = p->services[i].model;
+
+		p->services[i].resets = (rollback ? s->on_rollback : s->on_change) == DRAIN_RESET;
+		p->services[i].now_ns = now_ns;
+	}
 	for (size_t i = 0; i < p->count && !error; i++)
 		error = put_in_force(sp, &p->services[i], routes, now_s, &moved, why);
 	sp->unsure = error && placed_all;

@@ -9,6 +9,7 @@
 #define INTERFACES_MAX 64
 #define INTERFACES_HINT "a list, as [eth0] or [{name: eth0, attach: native}]"
 #define SERVICES_HINT "a map of services by name, or {} for none"
+#define LISTEN_HINT "a loopback address and a port, as 127.0.0.1:9850"
 #define FILE_READ_MAX ((4U << 20) + 1) /* one byte more than is accepted tells that there is more */
 
 static const struct model defaults = {
@@ -120,6 +121,22 @@ static void read_flows(struct builder *b, const struct field *f)
 	reader_duration(b->reader, &fields[1], &b->model->udp_idle_s);
 }
 
+/* Figures are for this host, and whoever publishes them further has to mean it. */
+static void read_metrics(struct builder *b, const struct field *f)
+{
+	struct field fields[] = {{.key = "listen", .required = "listen: 127.0.0.1:9850"}};
+	struct endpoint listen;
+	const char *text;
+
+	if (reader_fields(b->reader, f, "metrics", fields, ARRAY_SIZE(fields)) ||
+	    reader_text(b->reader, &fields[0], LISTEN_HINT, &text))
+		return;
+	if (endpoint_parse(text, &listen) || !is_loopback(&listen.address))
+		reader_refuse(b->reader, &fields[0], LISTEN_HINT);
+	else
+		b->model->metrics = listen;
+}
+
 static bool is_repeated_service(struct builder *b, const struct field *f, const yaml_mark_t *marks)
 {
 	const struct service_model *s = model_find_service(b->model, f->key);
@@ -168,12 +185,13 @@ static int read_services(struct builder *b, const struct field *f)
 
 static int read_model(struct builder *b)
 {
-	enum { INTERFACES, SERVICES, LIMITS, FLOWS, KEYS };
+	enum { INTERFACES, SERVICES, LIMITS, FLOWS, METRICS, KEYS };
 	struct field fields[KEYS] = {
 		[INTERFACES] = {.key = "interfaces", .required = "interfaces: [eth0]"},
 		[SERVICES] = {.key = "services", .required = "services: with " SERVICES_HINT},
 		[LIMITS] = {.key = "limits"},
 		[FLOWS] = {.key = "flows"},
+		[METRICS] = {.key = "metrics"},
 	};
 	struct field top = {.node = yaml_document_get_root_node(&b->reader->document)};
 	int err;
@@ -182,6 +200,7 @@ static int read_model(struct builder *b)
 		return 0;
 	read_limits(b, &fields[LIMITS]);
 	read_flows(b, &fields[FLOWS]);
+	read_metrics(b, &fields[METRICS]);
 	err = read_interfaces(b, &fields[INTERFACES]);
 	if (err)
 		return err;

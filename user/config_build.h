@@ -32,17 +32,23 @@ struct builder {
  */
 int build_service(struct builder *b, struct service_model *s, const struct field *f);
 
-/* "cohorts", "nat" and "drain" of a service. @variants_known: its variants were read, so that cohorts can be checked.
+/*
+ * What a service may have besides, each under its key. @variants_known: its variants were read, so that cohorts can be
+ * checked.
  */
 int build_cohorts(struct builder *b, struct service_model *s, const struct field *f, bool variants_known);
 void build_nat(struct builder *b, struct service_model *s, const struct field *f);
 void build_drain(struct builder *b, struct service_model *s, const struct field *f);
+void build_measure(struct builder *b, struct service_model *s, const struct field *f);
+void build_health(struct builder *b, struct service_model *s, const struct field *f);
 
 /* Reads an address that packets can be sent to and come from. 0 or -EINVAL, -ENOENT as the reader's functions. */
 int build_address(struct builder *b, const struct field *f, struct address *ret);
 
 /* NULL, or what an address is that nothing can be sent to: "a multicast address". */
 const char *unusable_address(const struct address *a);
+
+bool is_loopback(const struct address *a);
 
 /* Checks services against each other: addresses taken twice, loops, backends that replies could not be told apart by.
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What a service may have besides: cohorts, NAT sources, drain times. */
+/* What a service may have besides: cohorts, NAT sources, how it drains, how much is measured. */
 #include "config_build.h"
 
 #include <errno.h>
@@ -15,6 +15,12 @@
 #define DEFAULT_PORT_MAX 32767
 #define DEFAULT_DRAIN_TIMEOUT_S 600
 #define DEFAULT_DRAIN_LIMIT_S 3600
+#define PACE_HINT "a share each second from 1%/s to 1000%/s, as 10%/s or 2.5%/s"
+#define PACE_MAX_PERCENT 1000
+#define DEFAULT_PACE_PERMILLE 100
+#define MEASURE_HINT "all, or a share of 1/2, 1/4, 1/8 and so on to 1/65536"
+#define MEASURE_SHIFT_MAX 16
+#define DEFAULT_MEASURE_SHIFT 4
 
 static void add_cohort(struct builder *b, struct service_model *s, const struct field *source,
 		       const struct field *variant, const struct prefix *prefix, const char *name, yaml_mark_t *marks)
@@ -184,23 +190,95 @@ void build_nat(struct builder *b, struct service_model *s, const struct field *f
 	return;
 }
 
-void build_drain(struct builder *b, struct service_model *s, const struct field *f)
+/* Whole percents and, after a point, at most one digit of tenths: "10%/s", "2.5%/s". */
+static int parse_pace(const char *text, uint32_t *ret_permille)
 {
-	struct field fields[] = {{.key = "timeout"}, {.key = "limit"}};
-	char title[NAME_SIZE + 32];
+	uint32_t percent, tenths = 0;
+	char whole[sizeof("1000")] = "";
+	size_t digits = strspn(text, "0123456789");
+	const char *rest = text + digits;
 
+	if (digits >= sizeof(whole))
+		return -EINVAL;
+	memcpy(whole, text, digits);
+	if (rest[0] == '.' && rest[1] >= '0' && rest[1] <= '9') {
+		tenths = rest[1] - '0';
+		rest += 2;
+	}
+	if (strcmp(rest, "%/s") || text_number(whole, PACE_MAX_PERCENT, &percent) || !percent ||
+	    (percent == PACE_MAX_PERCENT && tenths))
+		return -EINVAL;
+	*ret_permille = 10 * percent + tenths;
+	return 0;
+}
+
+static void read_policies(struct builder *b, struct service_model *s, const struct field *on_change,
+			  const struct field *on_rollback, const struct field *pace)
+{
+	static const char *const policies[] = {"keep", "reset"};
+	int choice = DRAIN_KEEP;
+	const char *text;
+
+	reader_choice(b->reader, on_change, policies, ARRAY_SIZE(policies), &choice);
+	s->on_change = choice;
+	choice = DRAIN_RESET;
+	reader_choice(b->reader, on_rollback, policies, ARRAY_SIZE(policies), &choice);
+	s->on_rollback = choice;
+	s->pace_permille = DEFAULT_PACE_PERMILLE;
+	if (!reader_text(b->reader, pace, PACE_HINT, &text) && parse_pace(text, &s->pace_permille))
+		reader_refuse(b->reader, pace, PACE_HINT);
+}
+
+static void read_drain_times(struct builder *b, struct service_model *s, const struct field *timeout,
+			     const struct field *limit)
+{
 	s->drain_timeout_s = DEFAULT_DRAIN_TIMEOUT_S;
 	s->drain_limit_s = DEFAULT_DRAIN_LIMIT_S;
-	snprintf(title, sizeof(title), "drain of %s", s->name);
-	if (reader_fields(b->reader, f, title, fields, ARRAY_SIZE(fields)))
-		return;
-	reader_duration(b->reader, &fields[0], &s->drain_timeout_s);
+	reader_duration(b->reader, timeout, &s->drain_timeout_s);
 	/* A limit that is not written gives way to a long timeout; one that is written must fit it. */
 	if (s->drain_limit_s < s->drain_timeout_s)
 		s->drain_limit_s = s->drain_timeout_s;
-	if (!reader_duration(b->reader, &fields[1], &s->drain_limit_s) && s->drain_limit_s < s->drain_timeout_s)
-		reader_problem(b->reader, fields[1].node->start_mark,
+	if (!reader_duration(b->reader, limit, &s->drain_limit_s) && s->drain_limit_s < s->drain_timeout_s)
+		reader_problem(b->reader, limit->node->start_mark,
 			       "limit of %s is shorter than its timeout (%us): write "
 			       "at least as much",
-			       title, s->drain_timeout_s);
+			       limit->of, s->drain_timeout_s);
+}
+
+void build_drain(struct builder *b, struct service_model *s, const struct field *f)
+{
+	enum { TIMEOUT, LIMIT, ON_CHANGE, ON_ROLLBACK, PACE, KEYS };
+	struct field fields[KEYS] = {
+		[TIMEOUT] = {.key = "timeout"},         [LIMIT] = {.key = "limit"}, [ON_CHANGE] = {.key = "on_change"},
+		[ON_ROLLBACK] = {.key = "on_rollback"}, [PACE] = {.key = "pace"},
+	};
+	char title[NAME_SIZE + 32];
+
+	snprintf(title, sizeof(title), "drain of %s", s->name);
+	/* Of what is no map no field is set, and the defaults hold. */
+	reader_fields(b->reader, f, title, fields, KEYS);
+	read_drain_times(b, s, &fields[TIMEOUT], &fields[LIMIT]);
+	read_policies(b, s, &fields[ON_CHANGE], &fields[ON_ROLLBACK], &fields[PACE]);
+}
+
+void build_measure(struct builder *b, struct service_model *s, const struct field *f)
+{
+	char share[sizeof("1/65536")];
+	const char *text;
+
+	s->measure_shift = DEFAULT_MEASURE_SHIFT;
+	if (reader_text(b->reader, f, MEASURE_HINT, &text))
+		return;
+	if (!strcmp(text, "all")) {
+		s->measure_shift = 0;
+		return;
+	}
+	for (uint32_t shift = 1; shift <= MEASURE_SHIFT_MAX; shift++) {
+		snprintf(share, sizeof(share), "1/%u", 1U << shift);
+		if (!strcmp(text, share)) {
+			s->measure_shift = shift;
+			return;
+		}
+	}
+	reader_refuse(b->reader, f, MEASURE_HINT);
 }

@@ -12,22 +12,27 @@
 #define BACKENDS_HINT "a list, as [10.0.1.11:8000], or [] for none"
 #define BACKEND_HINT "ADDRESS:PORT, as 10.0.1.11:8000 or in quotes \"[fd00::1]:8000\""
 
+bool is_loopback(const struct address *a)
+{
+	if (!address_is_ipv4(a))
+		return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)a);
+	return ntohl(a->word[3]) >> 24 == IN_LOOPBACKNET;
+}
+
 const char *unusable_address(const struct address *a)
 {
 	const struct in6_addr *ipv6 = (const struct in6_addr *)a;
 	uint32_t ipv4 = ntohl(a->word[3]);
 
+	if (is_loopback(a))
+		return "a loopback address";
 	if (!address_is_ipv4(a)) {
 		if (IN6_IS_ADDR_UNSPECIFIED(ipv6))
 			return "the unspecified address";
-		if (IN6_IS_ADDR_LOOPBACK(ipv6))
-			return "a loopback address";
 		return IN6_IS_ADDR_MULTICAST(ipv6) ? "a multicast address" : NULL;
 	}
 	if (ipv4 >> 24 == 0)
 		return "an unspecified address";
-	if (ipv4 >> 24 == IN_LOOPBACKNET)
-		return "a loopback address";
 	if (IN_MULTICAST(ipv4))
 		return "a multicast address";
 	return ipv4 == INADDR_BROADCAST ? "the broadcast address" : NULL;
@@ -301,7 +306,21 @@ static void read_options(struct builder *b, struct service_model *s, const struc
 
 int build_service(struct builder *b, struct service_model *s, const struct field *f)
 {
-	enum { ADDRESS, PORT, PROTOCOL, FORWARD, AFFINITY, UDP_MISS, VARIANTS, COHORTS, NAT, DRAIN, KEYS };
+	enum {
+		ADDRESS,
+		PORT,
+		PROTOCOL,
+		FORWARD,
+		AFFINITY,
+		UDP_MISS,
+		VARIANTS,
+		COHORTS,
+		NAT,
+		DRAIN,
+		MEASURE,
+		HEALTH,
+		KEYS
+	};
 	struct field fields[KEYS] = {
 		[ADDRESS] = {.key = "address", .required = "address: with the IP address that clients connect to"},
 		[PORT] = {.key = "port", .required = "port: with the port that clients connect to"},
@@ -313,6 +332,8 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		[COHORTS] = {.key = "cohorts"},
 		[NAT] = {.key = "nat"},
 		[DRAIN] = {.key = "drain"},
+		[MEASURE] = {.key = "measure"},
+		[HEALTH] = {.key = "health"},
 	};
 	char title[TITLE_SIZE];
 	int err;
@@ -328,5 +349,7 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		return err;
 	build_nat(b, s, &fields[NAT]);
 	build_drain(b, s, &fields[DRAIN]);
+	build_measure(b, s, &fields[MEASURE]);
+	build_health(b, s, &fields[HEALTH]);
 	return build_cohorts(b, s, &fields[COHORTS], !err);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "drain.h"
 #include "expiry.h"
 #include "log.h"
 #include "model_diff.h"
@@ -215,7 +216,7 @@ void daemon_refresh(struct daemon *d)
 
 /* --- changes --- */
 
-int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, struct refusal *why)
+int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *ret_moved, struct refusal *why)
 {
 	int error = state_save(d->options.state, d->configured, model);
 
@@ -224,13 +225,66 @@ int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, stru
 		return refuse(why, -error, "the decision cannot be remembered in %s: %s; nothing was changed",
 			      d->options.state, strerror(-error));
 	}
-	error = splitter_apply(d->splitter, model, d->routes, now_s(), ret_moved, why);
+	error = splitter_apply(d->splitter, model, d->routes, now_ns(), rollback, ret_moved, why);
 	if (error) {
 		model_free(model);
 		state_save(d->options.state, d->configured, d->splitter->model);
 		return error;
 	}
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
+	return 0;
+}
+
+void daemon_rotate(struct daemon *d)
+{
+	struct refusal why = {};
+	struct model *copy;
+	int error = model_copy(d->splitter->model, &copy);
+
+	if (!error)
+		error = splitter_apply(d->splitter, copy, d->routes, now_ns(), false, NULL, &why);
+	if (!error)
+		return;
+	model_free(copy);
+	log_error("the change of health is not in force: %s; trying again", why.text);
+}
+
+void daemon_rotate_stale(struct daemon *d)
+{
+	for (uint32_t id = 1; id < datapath_limits(d->datapath)->services; id++)
+		if (d->splitter->services[id].use == ID_USED && d->splitter->services[id].stale)
+			sd_event_source_set_enabled(d->rotate, SD_EVENT_ONESHOT);
+}
+
+static int on_rotate(sd_event_source *source, void *context)
+{
+	struct daemon *d = context;
+
+	(void)source;
+	if (!d->ending)
+		daemon_rotate(d);
+	return 0;
+}
+
+/* Health has changed: once the loop is done with what came together, the tables follow. */
+static void rotate_soon(void *context)
+{
+	struct daemon *d = context;
+
+	sd_event_source_set_enabled(d->rotate, SD_EVENT_ONESHOT);
+}
+
+static int start_patrol(struct daemon *d)
+{
+	int error = patrol_create(d->event, d->splitter, rotate_soon, d, &d->patrol);
+
+	if (!error)
+		error = rates_create(datapath_limits(d->datapath)->backends, &d->rates);
+	if (!error)
+		error = sd_event_add_defer(d->event, &d->rotate, on_rotate, d);
+	if (error < 0)
+		return error;
+	sd_event_source_set_enabled(d->rotate, SD_EVENT_OFF);
 	return 0;
 }
 
@@ -296,7 +350,7 @@ static void discard(struct model *configured, struct model *wanted)
 
 static int apply_wanted(struct daemon *d, struct model *configured, struct model *wanted, struct refusal *why)
 {
-	int error = splitter_apply(d->splitter, wanted, d->routes, now_s(), NULL, why);
+	int error = splitter_apply(d->splitter, wanted, d->routes, now_ns(), false, NULL, why);
 
 	if (error) {
 		discard(configured, wanted);
@@ -390,6 +444,10 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 	error = apply_wanted(d, configured, wanted, why);
 	if (error)
 		return error;
+	drain_adopt(d->splitter, now_ns());
+	error = start_patrol(d);
+	if (error)
+		return refuse(why, -error, "health checks cannot be set up: %s", strerror(-error));
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	log_lines(LOG_LEVEL_WARNING, d->splitter->warnings);
 	error = attach(d, d->splitter->model, why);
@@ -415,6 +473,9 @@ int daemon_start(struct daemon *d)
 
 void daemon_stop(struct daemon *d)
 {
+	sd_event_source_unref(d->rotate);
+	patrol_destroy(d->patrol);
+	rates_destroy(d->rates);
 	splitter_destroy(d->splitter);
 	datapath_close(d->datapath);
 	netlink_close(d->netlink);

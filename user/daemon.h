@@ -9,6 +9,8 @@
 #include "config.h"
 #include "datapath.h"
 #include "netlink.h"
+#include "patrol.h"
+#include "rates.h"
 #include "splitter.h"
 
 struct daemon_options {
@@ -30,6 +32,9 @@ struct daemon {
 	struct datapath *datapath;
 	struct splitter *splitter;
 	struct netlink *netlink;
+	struct patrol *patrol;
+	struct rates *rates;
+	sd_event_source *rotate; /* computes tables anew, once for all that has changed */
 	struct routes *routes;
 	struct model *configured; /* what the file says; what is in force is splitter->model */
 	struct attached_interface attached[ARRAY_SIZE(((struct splitter *)0)->ifindex)];
@@ -53,8 +58,15 @@ void daemon_stop(struct daemon *d); /* the data path goes on */
 /**
  * daemon_change - put a changed model in force, remembered first
  * @model: taken over on success, freed on failure
+ * @rollback: as splitter_apply()
  */
-int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, struct refusal *why);
+int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *ret_moved, struct refusal *why);
+
+/* A backend's health has changed: computes the tables anew. */
+void daemon_rotate(struct daemon *d);
+
+/* Has that done again where it was not possible. */
+void daemon_rotate_stale(struct daemon *d);
 
 /**
  * daemon_reload - read the configuration file again

@@ -56,6 +56,9 @@ static void set_sizes(struct xdp_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.rows, l->rows);
 	bpf_map__set_max_entries(skeleton->maps.half_open, l->half_open);
 	bpf_map__set_max_entries(skeleton->maps.established, l->established);
+	bpf_map__set_max_entries(skeleton->maps.measurements, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.silent_counters, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.sampled_flows, l->established);
 	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
 }
 
@@ -175,6 +178,8 @@ static void take_fds(struct datapath *dp)
 		[MAP_HALF_OPEN] = dp->skeleton->maps.half_open,
 		[MAP_ESTABLISHED] = dp->skeleton->maps.established,
 		[MAP_SOURCE_PORTS] = dp->skeleton->maps.source_ports,
+		[MAP_SAMPLED_FLOWS] = dp->skeleton->maps.sampled_flows,
+		[MAP_SILENT_COUNTERS] = dp->skeleton->maps.silent_counters,
 		[MAP_SOURCES] = dp->skeleton->maps.sources,
 		[MAP_BACKEND_IDENTITIES] = dp->skeleton->maps.backend_identities,
 		[MAP_NEXT_HOPS] = dp->skeleton->maps.next_hops,
@@ -345,6 +350,60 @@ static int sum_counters(struct datapath *dp, const struct bpf_map *map, uint32_t
 	return 0;
 }
 
+#define BATCH_ENTRIES 256U
+
+/* Adds a batch's values, @copies of each (one a CPU), to what is in @ret from entry @first on. */
+static void add_batch(uint64_t *ret, const uint64_t *values, uint32_t first, uint32_t count, size_t fields, int copies)
+{
+	for (uint32_t i = 0; i < count; i++)
+		for (int copy = 0; copy < copies; copy++)
+			for (size_t f = 0; f < fields; f++)
+				ret[(first + i) * fields + f] += values[((size_t)i * copies + copy) * fields + f];
+}
+
+/* A whole array map of values that are nothing but u64s, per CPU (@copies) or not (1). */
+static int read_all(const struct bpf_map *map, size_t bytes, int copies, void **ret)
+{
+	uint32_t entries = bpf_map__max_entries(map), done = 0, cursor = 0, next = 0;
+	_cleanup_free_ void *sums = calloc(entries, bytes);
+	_cleanup_free_ uint64_t *values = calloc((size_t)BATCH_ENTRIES * copies, bytes);
+	_cleanup_free_ uint32_t *keys = calloc(BATCH_ENTRIES, sizeof(*keys));
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+
+	if (!sums || !values || !keys)
+		return -ENOMEM;
+	while (done < entries) {
+		uint32_t count = BATCH_ENTRIES;
+		int error = bpf_map_lookup_batch(bpf_map__fd(map), done ? &cursor : NULL, &next, keys, values, &count,
+						 &options);
+
+		if (error && errno != ENOENT)
+			return -errno;
+		add_batch(sums, values, done, count, bytes / sizeof(uint64_t), copies);
+		done += count;
+		cursor = next;
+		if (error || !count)
+			break;
+	}
+	*ret = TAKE_PTR(sums);
+	return 0;
+}
+
+int datapath_all_backend_counters(struct datapath *dp, struct backend_counters **ret)
+{
+	return read_all(dp->skeleton->maps.backend_counters, sizeof(**ret), dp->cpu_count, (void **)ret);
+}
+
+int datapath_all_measurements(struct datapath *dp, struct measurements **ret)
+{
+	return read_all(dp->skeleton->maps.measurements, sizeof(**ret), dp->cpu_count, (void **)ret);
+}
+
+int datapath_all_silent_counters(struct datapath *dp, struct silent_counters **ret)
+{
+	return read_all(dp->skeleton->maps.silent_counters, sizeof(**ret), 1, (void **)ret);
+}
+
 static int set_counters(struct datapath *dp, const struct bpf_map *map, uint32_t id, const void *value, size_t bytes)
 {
 	_cleanup_free_ char *values = calloc(dp->cpu_count, bytes);
@@ -363,6 +422,16 @@ int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_c
 int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret)
 {
 	return sum_counters(dp, dp->skeleton->maps.backend_counters, id, (uint64_t *)ret, sizeof(*ret));
+}
+
+int datapath_measurements(struct datapath *dp, uint32_t id, struct measurements *ret)
+{
+	return sum_counters(dp, dp->skeleton->maps.measurements, id, (uint64_t *)ret, sizeof(*ret));
+}
+
+int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct measurements *sum)
+{
+	return set_counters(dp, dp->skeleton->maps.measurements, id, sum, sizeof(*sum));
 }
 
 int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters)

@@ -25,11 +25,13 @@ enum datapath_map {
 	MAP_HALF_OPEN,          /* struct flow_key -> struct flow */
 	MAP_ESTABLISHED,        /* struct flow_key -> struct flow */
 	MAP_SOURCE_PORTS,       /* struct source_port_key -> struct source_port */
+	MAP_SAMPLED_FLOWS,      /* struct flow_key -> struct sampled_flow */
 	MAP_SOURCES,            /* u32 -> struct address */
 	MAP_BACKEND_IDENTITIES, /* u32 -> struct backend_identity */
 	MAP_NEXT_HOPS,          /* struct next_hop_key -> struct next_hop_entry */
 	MAP_WANTED_NEIGHBOURS,  /* struct wanted_neighbour -> u32 */
 	MAP_DEVICES,            /* u32 -> u32 */
+	MAP_SILENT_COUNTERS,    /* u32 -> struct silent_counters */
 	DATAPATH_MAPS
 };
 
@@ -95,9 +97,17 @@ int datapath_batch(struct datapath *dp, enum datapath_map map, struct datapath_c
 /* Sums over all CPUs. 0 or -errno. */
 int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_counters *ret);
 int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret);
+int datapath_measurements(struct datapath *dp, uint32_t id, struct measurements *ret);
+
+/* All ids at once, sums over all CPUs, few system calls: arrays of limits->backends entries, to be freed. 0 or -errno.
+ */
+int datapath_all_backend_counters(struct datapath *dp, struct backend_counters **ret);
+int datapath_all_measurements(struct datapath *dp, struct measurements **ret);
+int datapath_all_silent_counters(struct datapath *dp, struct silent_counters **ret);
 /* Sets the sum (on one CPU, zero on the others). Only for ids that no program counts on. */
 int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters);
 int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters);
+int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct measurements *sum);
 
 /* Returns when every packet that was being decided on when it was called has been decided: an RCU grace period. */
 void datapath_quiesce(struct datapath *dp);

@@ -15,7 +15,7 @@
 #define EXPIRY_CLOSED_S                                                                                                \
 	60 /* after both FINs: the servers' TIME_WAIT (Linux's TCP_TIMEWAIT_LEN), in which the port rests */
 #define EXPIRY_CLOSING_S 300  /* after one FIN */
-#define EXPIRY_HALF_OPEN_S 70 /* longer than the longest pause between a client's SYNs (Linux: 64 s) */
+#define EXPIRY_HALF_OPEN_S 35 /* longer than the longest pause between a client's SYNs (Linux: 32 s) */
 #define EXPIRY_UNREPLIED_S 5  /* a port whose half-open flow is gone and was never answered: a flood's */
 
 /**

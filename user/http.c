@@ -5,12 +5,14 @@
 #include <grp.h>
 #include <limits.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "api.h"
+#include "snapshot.h"
 
 #define CONNECTIONS_MAX 512U /* so that some silent ones keep nobody out */
 #define CONNECTION_TIMEOUT_S 10U
@@ -242,14 +244,15 @@ static int open_socket(const char *path)
 	return TAKE_FD(fd);
 }
 
-static int start_server(struct http *h)
+static int start_server(struct http *h, MHD_AccessHandlerCallback handler)
 {
 	const union MHD_DaemonInfo *info;
 	int error;
 
-	h->server = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->fd,
-				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-				     MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_END);
+	h->server =
+		MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, handler, h, MHD_OPTION_LISTEN_SOCKET, h->fd,
+				 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT,
+				 CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_END);
 	if (!h->server)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD);
@@ -276,12 +279,86 @@ int http_listen(struct daemon *d, const char *path, struct http **ret, struct re
 	else if (h->fd < 0)
 		error = refuse(why, -h->fd, "cannot listen on %s: %s; say --socket PATH", path, strerror(-h->fd));
 	else
-		error = start_server(h);
+		error = start_server(h, on_request);
 	if (error) {
 		http_close(h);
 		return error;
 	}
 	snprintf(h->path, sizeof(h->path), "%s", path);
+	*ret = h;
+	return 0;
+}
+
+static enum MHD_Result on_scrape(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+				 const char *version, const char *upload, size_t *upload_bytes, void **state)
+{
+	struct http *h = context;
+	struct MHD_Response *response;
+	enum MHD_Result result;
+	size_t length;
+	char *text;
+
+	(void)version;
+	(void)upload;
+	(void)state;
+	if (*upload_bytes) {
+		*upload_bytes = 0;
+		return MHD_YES;
+	}
+	if (strcmp(method, "GET") || strcmp(url, "/metrics"))
+		return answer(connection, strcmp(url, "/metrics") ? 404 : 405,
+			      json_pack("{s:s}", "error", "only GET /metrics is here"));
+	if (snapshot_render(h->daemon, &text, &length))
+		return answer(connection, 500, NULL);
+	response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		free(text);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, "Content-Type", METRICS_CONTENT_TYPE);
+	result = MHD_queue_response(connection, 200, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+static int bind_loopback(const struct endpoint *at)
+{
+	bool ipv4 = address_is_ipv4(&at->address);
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(at->port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(at->port)};
+	_cleanup_close_ int fd = socket(ipv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+
+	v4.sin_addr.s_addr = at->address.word[3];
+	memcpy(&v6.sin6_addr, &at->address, sizeof(v6.sin6_addr));
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)))
+		return -errno;
+	if (ipv4 ? bind(fd, (struct sockaddr *)&v4, sizeof(v4)) : bind(fd, (struct sockaddr *)&v6, sizeof(v6)))
+		return -errno;
+	if (listen(fd, 16))
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int http_listen_metrics(struct daemon *d, const struct endpoint *at, struct http **ret, struct refusal *why)
+{
+	struct http *h = calloc(1, sizeof(*h));
+	char text[ADDRESS_TEXT_SIZE];
+	int error;
+
+	if (!h)
+		return refuse(why, ENOMEM, "out of memory");
+	h->daemon = d;
+	h->fd = bind_loopback(at);
+	if (h->fd < 0)
+		error = refuse(why, -h->fd, "cannot serve metrics on %s: %s; change metrics.listen",
+			       endpoint_format(&at->address, at->port, text), strerror(-h->fd));
+	else
+		error = start_server(h, on_scrape);
+	if (error) {
+		http_close(h);
+		return error;
+	}
 	*ret = h;
 	return 0;
 }

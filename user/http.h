@@ -14,6 +14,9 @@ struct http;
  * Return: 0 or -errno with @why.
  */
 int http_listen(struct daemon *d, const char *path, struct http **ret, struct refusal *why);
+/* Serves GET /metrics on a loopback address; read-only. 0 or -errno with @why. */
+int http_listen_metrics(struct daemon *d, const struct endpoint *at, struct http **ret, struct refusal *why);
+
 void http_close(struct http *h); /* removes the socket; accepts NULL */
 
 #endif

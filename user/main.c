@@ -7,10 +7,12 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "daemon.h"
+#include "drain.h"
 #include "http.h"
 #include "log.h"
 #include "pins.h"
@@ -21,6 +23,8 @@
 #define REFRESH_DELAY_US 20000U    /* netlink messages come in bursts */
 #define REFRESH_EVERY_US 10000000U /* what is stale is confirmed, what is missing asked for, without any message */
 #define WANTED_EVERY_US 1000000U
+#define PATROL_EVERY_US 50000U
+#define LOOK_EVERY_US 1000000U
 #define ACCURACY_US 1000U /* sd-event may else wait a quarter of a second more */
 
 static const char usage[] = "usage: headgated [OPTION]...\n"
@@ -41,6 +45,7 @@ static const char usage[] = "usage: headgated [OPTION]...\n"
 struct program {
 	struct daemon daemon;
 	struct http *http;
+	struct http *metrics;
 	sd_event_source *refresh;
 	bool refresh_soon; /* so that message after message does not put it off for ever */
 };
@@ -139,6 +144,33 @@ static int on_wanted(sd_event_source *source, uint64_t usec, void *context)
 	return again_in(source, WANTED_EVERY_US);
 }
 
+static int on_patrol(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct program *p = context;
+	uint64_t now = now_ns();
+
+	(void)usec;
+	if (p->daemon.ending)
+		return 0;
+	drain_step(p->daemon.splitter, now);
+	patrol_step(p->daemon.patrol, now);
+	return again_in(source, PATROL_EVERY_US);
+}
+
+/* What real connections met, and how many there were. */
+static int on_look(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct program *p = context;
+
+	(void)usec;
+	if (p->daemon.ending)
+		return 0;
+	patrol_observe(p->daemon.patrol, now_ns());
+	rates_sample(p->daemon.rates, p->daemon.splitter, now_ns());
+	daemon_rotate_stale(&p->daemon);
+	return again_in(source, LOOK_EVERY_US);
+}
+
 static int add_events(struct program *p)
 {
 	sd_event *event = p->daemon.event;
@@ -157,6 +189,10 @@ static int add_events(struct program *p)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_sweep, p);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, WANTED_EVERY_US, 0, on_wanted, p);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_patrol, p);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_look, p);
 	if (r >= 0)
 		r = sd_event_set_watchdog(event, true);
 	return r < 0 ? r : 0;
@@ -198,6 +234,8 @@ static int run(struct program *p)
 	if (error)
 		return error;
 	error = http_listen(&p->daemon, p->daemon.options.socket, &p->http, &why);
+	if (!error && p->daemon.splitter->model->metrics.port)
+		error = http_listen_metrics(&p->daemon, &p->daemon.splitter->model->metrics, &p->metrics, &why);
 	if (error) {
 		log_error("%s", why.text);
 		return error;
@@ -210,6 +248,17 @@ static int run(struct program *p)
 	log_info("ready");
 	sd_notify(0, "READY=1");
 	return sd_event_loop(p->daemon.event);
+}
+
+/* Every health check in flight has a descriptor. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int read_options(int argc, char **argv, struct daemon_options *options)
@@ -264,10 +313,12 @@ int main(int argc, char **argv)
 	sigaddset(&handled, SIGHUP);
 	sigprocmask(SIG_BLOCK, &handled, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
 	error = sd_event_default(&p.daemon.event);
 	if (error >= 0)
 		error = run(&p);
 	http_close(p.http);
+	http_close(p.metrics);
 	sd_event_source_unref(p.refresh);
 	daemon_stop(&p.daemon);
 	sd_event_unref(p.daemon.event);

@@ -129,6 +129,19 @@ static int refuse_empty_variant(const struct service_model *s, const char *varia
 		      s->name);
 }
 
+/* Whether a variant has backends that new connections can go to. */
+static int check_backends(const struct service_model *s, const struct variant_model *v, struct refusal *why)
+{
+	if (!v->backend_count)
+		return refuse_empty_variant(s, v->name, why);
+	for (size_t i = 0; i < v->backend_count; i++) {
+		if (!v->backends[i].drained)
+			return 0;
+	}
+	return refuse(why, EINVAL, "all backends of %s of %s are drained: take one back into service first", v->name,
+		      s->name);
+}
+
 /* Puts the named weights in the order of the service's variants; those not named are -1. */
 static int weights_by_variant(const struct service_model *s, const struct weight *weights, size_t count,
 			      int64_t by_variant[VARIANTS_MAX], struct refusal *why)
@@ -138,6 +151,7 @@ static int weights_by_variant(const struct service_model *s, const struct weight
 	for (size_t i = 0; i < count; i++) {
 		const struct weight *w = &weights[i];
 		int variant = service_find_variant(s, w->variant);
+		int err;
 
 		if (variant < 0)
 			return refuse_unknown_variant(s, w->variant, why);
@@ -146,8 +160,9 @@ static int weights_by_variant(const struct service_model *s, const struct weight
 		if (w->weight > WEIGHT_MAX)
 			return refuse(why, EINVAL, "%s=%u is too much: a weight is a whole number from 0 to %u",
 				      w->variant, w->weight, WEIGHT_MAX);
-		if (w->weight && !s->variants[variant].backend_count)
-			return refuse_empty_variant(s, w->variant, why);
+		err = w->weight ? check_backends(s, &s->variants[variant], why) : 0;
+		if (err)
+			return err;
 		by_variant[variant] = w->weight;
 	}
 	return 0;
@@ -202,11 +217,13 @@ static int check_cohort(const struct service_model *s, const struct prefix *sour
 	char asked[ADDRESS_TEXT_SIZE], other[ADDRESS_TEXT_SIZE];
 	bool ipv4 = address_is_ipv4(&s->vip.address);
 	int index = service_find_variant(s, variant);
+	int err;
 
 	if (index < 0)
 		return refuse_unknown_variant(s, variant, why);
-	if (!s->variants[index].backend_count)
-		return refuse_empty_variant(s, variant, why);
+	err = check_backends(s, &s->variants[index], why);
+	if (err)
+		return err;
 	prefix_format(source, asked);
 	if (address_is_ipv4(&source->address) != ipv4)
 		return refuse(why, EINVAL, "%s can hold no client of %s, whose address is %s: give an %s prefix", asked,
@@ -263,4 +280,122 @@ int service_remove_cohort(struct service_model *s, const struct prefix *source, 
 			      prefix_format(&near->source, other));
 	return refuse(why, ENOENT, "%s has no cohort %s; it has %zu, none of them near it", s->name, asked,
 		      s->cohort_count);
+}
+
+static struct backend_model *find_backend(const struct variant_model *v, const struct endpoint *e)
+{
+	for (size_t i = 0; i < v->backend_count; i++) {
+		struct backend_model *b = &v->backends[i];
+
+		if (address_equal(&b->endpoint.address, &e->address) && b->endpoint.port == e->port)
+			return b;
+	}
+	return NULL;
+}
+
+/* Whether new connections need any of a variant's backends; @leaving is what people are told would leave. */
+static int check_use(const struct service_model *s, const struct variant_model *v, const char *leaving,
+		     struct refusal *why)
+{
+	char source[ADDRESS_TEXT_SIZE];
+
+	if (v->weight)
+		return refuse(why, EINVAL,
+			      "%s and %s has weight %u: move the weight to others first (`headgate weights %s`)",
+			      leaving, v->name, v->weight, s->name);
+	for (size_t i = 0; i < s->cohort_count; i++) {
+		const struct cohort_model *c = &s->cohorts[i];
+
+		if (!strcmp(c->variant, v->name))
+			return refuse(why, EINVAL,
+				      "%s and cohort %s goes to %s: remove the cohort first (`headgate cohort "
+				      "remove %s %s`)",
+				      leaving, prefix_format(&c->source, source), v->name, s->name, source);
+	}
+	return 0;
+}
+
+/* Whether a variant can do without one of its backends. */
+static int check_last(const struct service_model *s, const struct variant_model *v, const struct backend_model *b,
+		      struct refusal *why)
+{
+	char text[ADDRESS_TEXT_SIZE], leaving[2 * NAME_SIZE + ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < v->backend_count; i++) {
+		if (&v->backends[i] != b && !v->backends[i].drained)
+			return 0;
+	}
+	snprintf(leaving, sizeof(leaving), "%s is the last backend of %s of %s that is not drained,",
+		 endpoint_format(&b->endpoint.address, b->endpoint.port, text), v->name, s->name);
+	return check_use(s, v, leaving, why);
+}
+
+static int refuse_unknown_backend(const struct service_model *s, const char *variant, const struct endpoint *e,
+				  struct refusal *why)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	endpoint_format(&e->address, e->port, text);
+	if (variant)
+		return refuse(why, ENOENT, "%s of %s has no backend %s", variant, s->name, text);
+	return refuse(why, ENOENT, "%s has no backend %s; `headgate services %s` lists those it has", s->name, text,
+		      s->name);
+}
+
+/* @variant: NULL for all. */
+static int drain_backend(struct service_model *s, const char *variant, const struct endpoint *e, bool drained,
+			 struct refusal *why)
+{
+	struct backend_model *found[VARIANTS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->variant_count; i++) {
+		const struct variant_model *v = &s->variants[i];
+		struct backend_model *b = find_backend(v, e);
+		int err;
+
+		if (!b || (variant && strcmp(v->name, variant)))
+			continue;
+		err = drained && !b->drained ? check_last(s, v, b, why) : 0;
+		if (err)
+			return err;
+		found[count++] = b;
+	}
+	if (!count)
+		return refuse_unknown_backend(s, variant, e, why);
+	while (count--)
+		found[count]->drained = drained;
+	return 0;
+}
+
+int service_drain_backend(struct service_model *s, const struct endpoint *backend, bool drained, struct refusal *why)
+{
+	return drain_backend(s, NULL, backend, drained, why);
+}
+
+int service_drain_backend_of(struct service_model *s, const char *variant, const struct endpoint *backend, bool drained,
+			     struct refusal *why)
+{
+	return drain_backend(s, variant, backend, drained, why);
+}
+
+int service_drain_variant(struct service_model *s, const char *variant, bool drained, struct refusal *why)
+{
+	int index = service_find_variant(s, variant);
+	char leaving[NAME_SIZE + 64];
+	struct variant_model *v;
+	int err;
+
+	if (index < 0)
+		return refuse_unknown_variant(s, variant, why);
+	v = &s->variants[index];
+	if (!v->backend_count)
+		return refuse_empty_variant(s, variant, why);
+	snprintf(leaving, sizeof(leaving), "all backends of %s would be drained,", v->name);
+	err = drained ? check_use(s, v, leaving, why) : 0;
+	if (err)
+		return err;
+	for (size_t i = 0; i < v->backend_count; i++)
+		v->backends[i].drained = drained;
+	return 0;
 }

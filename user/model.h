@@ -33,6 +33,7 @@ struct interface_model {
 struct backend_model {
 	struct endpoint endpoint;
 	uint32_t weight; /* inside its variant, 1..WEIGHT_MAX; 1 unless configured */
+	bool drained;    /* by command: no new connections */
 };
 
 struct variant_model {
@@ -58,6 +59,32 @@ enum udp_miss {
 	UDP_MISS_BASE,
 };
 
+enum health_check {
+	HEALTH_NONE,
+	HEALTH_TCP,   /* a connection is accepted */
+	HEALTH_HTTP,  /* GET path answers 2xx or 3xx */
+	HEALTH_HTTPS, /* the same over TLS; the certificate is not verified, which has to be asked for: verify: none */
+	HEALTH_GRPC,  /* grpc.health.v1.Health/Check over plain HTTP/2 answers SERVING */
+};
+
+#define HEALTH_TEXT_SIZE 256
+
+struct health_model {
+	enum health_check check;
+	uint16_t port;               /* TCP port that is checked; 0: each backend's own */
+	char path[HEALTH_TEXT_SIZE]; /* http, https: "/" unless configured; grpc: a service's name, "": the server */
+	uint32_t interval_ms;
+	uint32_t timeout_ms;
+	uint32_t rise;    /* so many good checks in a row bring a backend back */
+	uint32_t fall;    /* so many bad ones take it out */
+	uint32_t passive; /* so many real connections in a row, refused or not answered, take it out; 0: never */
+};
+
+enum drain_policy {
+	DRAIN_KEEP,  /* live connections stay until they end */
+	DRAIN_RESET, /* they are reset, at a pace */
+};
+
 struct service_model {
 	char name[NAME_SIZE];
 	struct endpoint vip;
@@ -71,9 +98,14 @@ struct service_model {
 	size_t cohort_count;
 	struct address sources[SOURCES_MAX]; /* NAT; none: this host's own address towards each backend */
 	size_t source_count;
-	uint16_t port_min, port_max; /* NAT source ports, inclusive */
-	uint32_t drain_timeout_s;    /* how long moved slots stay tracked */
-	uint32_t drain_limit_s;      /* and how long at most, if live flows still disagree; >= drain_timeout_s */
+	uint16_t port_min, port_max;   /* NAT source ports, inclusive */
+	uint32_t drain_timeout_s;      /* how long moved slots stay tracked */
+	uint32_t drain_limit_s;        /* and how long at most, if live flows still disagree; >= drain_timeout_s */
+	enum drain_policy on_change;   /* what becomes of connections whose slot moved */
+	enum drain_policy on_rollback; /* the same when the change was a rollback */
+	uint32_t pace_permille;        /* of the connections to be reset, so many each second */
+	uint32_t measure_shift;        /* modes without flow state: 1 in 2^shift connections is measured */
+	struct health_model health;
 };
 
 struct limits {
@@ -90,7 +122,8 @@ struct model {
 	struct service_model *services;
 	size_t service_count;
 	struct limits limits;
-	uint32_t tcp_idle_s; /* an established TCP flow silent for longer is forgotten */
+	struct endpoint metrics; /* where /metrics is served: a loopback address; port 0: nowhere */
+	uint32_t tcp_idle_s;     /* an established TCP flow silent for longer is forgotten */
 	uint32_t udp_idle_s;
 };
 
@@ -116,7 +149,7 @@ struct weight {
  *
  * Variants that are not named get no weight; but one that has weight now must be named, so that nothing is lost by
  * leaving it out. Refused (-EINVAL, -ENOENT), with @why and @s untouched: an unknown variant, one named twice, all
- * weights zero, weight for a variant without backends, a weight above WEIGHT_MAX.
+ * weights zero, weight for a variant without backends or whose backends are all drained, a weight above WEIGHT_MAX.
  */
 int service_set_weights(struct service_model *s, const struct weight *weights, size_t count, struct refusal *why);
 
@@ -126,13 +159,30 @@ int service_switch(struct service_model *s, const char *variant, struct refusal 
 /**
  * service_add_cohort - pin a source prefix to a variant
  *
- * Refused: unknown variant or one without backends (-ENOENT, -EINVAL), wrong family for the service's address
- * (-EINVAL), a prefix that overlaps another cohort of the service (-EEXIST, naming it).
+ * Refused: unknown variant (-ENOENT), one without backends or whose backends are all drained, wrong family for the
+ * service's address (-EINVAL), a prefix that overlaps another cohort of the service (-EEXIST, naming it).
  */
 int service_add_cohort(struct service_model *s, const struct prefix *source, const char *variant, bool by_command,
 		       struct refusal *why);
 
 /* -ENOENT when there is no cohort with exactly this prefix. */
 int service_remove_cohort(struct service_model *s, const struct prefix *source, struct refusal *why);
+
+/**
+ * service_drain_backend - give a backend no new connections, or give it its share again
+ * @drained: what it is to be; a backend that is so already is no error
+ *
+ * In every variant of the service that has the backend. Refused, with @s untouched: a backend that no variant has
+ * (-ENOENT); draining the last one that is not drained of a variant that has weight or that a cohort points to
+ * (-EINVAL), since nobody would be left for its clients: @why says to move them first.
+ */
+int service_drain_backend(struct service_model *s, const struct endpoint *backend, bool drained, struct refusal *why);
+
+/* The same for one variant alone. -ENOENT also for an unknown variant. */
+int service_drain_backend_of(struct service_model *s, const char *variant, const struct endpoint *backend, bool drained,
+			     struct refusal *why);
+
+/* All backends of a variant. Refused like service_drain_backend(), and for a variant without backends (-EINVAL). */
+int service_drain_variant(struct service_model *s, const char *variant, bool drained, struct refusal *why);
 
 #endif

@@ -99,6 +99,23 @@ static void diff_cohorts(struct lines *l, const struct service_model *before, co
 			     after->cohorts[i].variant);
 }
 
+static void diff_policies(struct lines *l, const struct service_model *before, const struct service_model *after)
+{
+	const struct health_model *old = &before->health, *new = &after->health;
+
+	if (before->on_change != after->on_change || before->on_rollback != after->on_rollback ||
+	    before->pace_permille != after->pace_permille)
+		line(l, "drain: connections %s on a change, %s on a rollback, at %g%%/s",
+		     after->on_change == DRAIN_RESET ? "are reset" : "stay",
+		     after->on_rollback == DRAIN_RESET ? "are reset" : "stay", after->pace_permille / 10.0);
+	if (before->measure_shift != after->measure_shift)
+		line(l, "measure: 1 in %u connections", 1U << after->measure_shift);
+	if (old->check != new->check || old->port != new->port || strcmp(old->path, new->path) ||
+	    old->interval_ms != new->interval_ms || old->timeout_ms != new->timeout_ms || old->rise != new->rise ||
+	    old->fall != new->fall || old->passive != new->passive)
+		line(l, "health: the check changed");
+}
+
 static void diff_settings(struct lines *l, const struct service_model *before, const struct service_model *after)
 {
 	char text[ADDRESS_TEXT_SIZE];
@@ -118,6 +135,7 @@ static void diff_settings(struct lines *l, const struct service_model *before, c
 		line(l, "nat sources or ports changed");
 	if (before->drain_timeout_s != after->drain_timeout_s || before->drain_limit_s != after->drain_limit_s)
 		line(l, "drain is now %us, at most %us", after->drain_timeout_s, after->drain_limit_s);
+	diff_policies(l, before, after);
 	if (before->udp_miss != after->udp_miss)
 		line(l, "udp_miss is now %s", after->udp_miss == UDP_MISS_BASE ? "base" : "entry");
 }
@@ -171,6 +189,9 @@ static void diff_host(struct lines *l, const struct model *before, const struct 
 	if (before->tcp_idle_s != after->tcp_idle_s || before->udp_idle_s != after->udp_idle_s)
 		line(l, "flows are forgotten after %us (tcp), %us (udp) of silence", after->tcp_idle_s,
 		     after->udp_idle_s);
+	if (!address_equal(&before->metrics.address, &after->metrics.address) ||
+	    before->metrics.port != after->metrics.port)
+		line(l, "metrics.listen changed: in force after a new start of headgated");
 	if (memcmp(&before->limits, &after->limits, sizeof(before->limits)))
 		line(l, "limits changed: in force after `headgate detach` and a new start of headgated");
 }

@@ -29,6 +29,7 @@ static const char *const map_names[] = {
 	"half_open",
 	"established",
 	"source_ports",
+	"sampled_flows",
 	"sources",
 	"backends",
 	"backend_identities",
@@ -37,6 +38,9 @@ static const char *const map_names[] = {
 	"devices",
 	"service_counters",
 	"backend_counters",
+	"measurements",
+	"silent_counters",
+	"scratch",
 };
 
 static const char *folder_path(const char *pins, const char *folder, char path[PINS_PATH_SIZE])

@@ -118,12 +118,37 @@ static uint32_t remembered_counts(const struct splitter *sp, const struct backen
 	return 0;
 }
 
+/* Every field of struct measurements is a u64 that adds up. */
+static void remember_measurements(struct splitter *sp, uint32_t id, uint32_t keeper)
+{
+	const struct measurements nothing = {};
+	const struct silent_counters silence = {};
+	struct silent_counters own_silence, kept_silence;
+	struct measurements own, kept;
+
+	if (keeper && !datapath_measurements(sp->datapath, id, &own) &&
+	    !datapath_measurements(sp->datapath, keeper, &kept)) {
+		for (size_t i = 0; i < sizeof(own) / sizeof(__u64); i++)
+			((__u64 *)&kept)[i] += ((const __u64 *)&own)[i];
+		datapath_set_measurements(sp->datapath, keeper, &kept);
+	}
+	if (keeper && !datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &id, &own_silence) &&
+	    !datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &keeper, &kept_silence)) {
+		kept_silence.failed += own_silence.failed;
+		kept_silence.expired += own_silence.expired;
+		datapath_update(sp->datapath, MAP_SILENT_COUNTERS, &keeper, &kept_silence);
+	}
+	datapath_set_measurements(sp->datapath, id, &nothing);
+	datapath_update(sp->datapath, MAP_SILENT_COUNTERS, &id, &silence);
+}
+
 static void remember_counts(struct splitter *sp, uint32_t id)
 {
 	uint32_t keeper = remembered_counts(sp, &sp->backends[id].identity);
 	const struct backend_counters nothing = {};
 	struct backend_counters sum, own;
 
+	remember_measurements(sp, id, keeper);
 	if (keeper && !datapath_backend_counters(sp->datapath, id, &own) &&
 	    !datapath_backend_counters(sp->datapath, keeper, &sum)) {
 		sum.client_packets += own.client_packets;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "figures.h"
 #include "names.h"
 
 static json_t *format_endpoint(const struct address *address, uint16_t port)
@@ -46,15 +47,6 @@ void report_hop(struct splitter *sp, const struct routes *routes, uint32_t id, j
 
 /* --- counts --- */
 
-static void add_counters(struct backend_counters *sum, const struct backend_counters *c)
-{
-	sum->opened += c->opened;
-	sum->client_packets += c->client_packets;
-	sum->client_bytes += c->client_bytes;
-	sum->server_packets += c->server_packets;
-	sum->server_bytes += c->server_bytes;
-}
-
 static void set_counters(json_t *object, const struct backend_counters *c)
 {
 	json_object_set_new(object, "opened", json_integer(c->opened));
@@ -82,51 +74,129 @@ static uint32_t *count_slots(struct splitter *sp, uint32_t service)
 
 /* --- a service --- */
 
-static json_t *report_backend(struct splitter *sp, const struct routes *routes, const struct variant_model *v,
-			      uint32_t id, uint32_t slots, const struct backend_counters *counters)
+static void set_health(const struct report_view *view, const struct service_model *s, uint32_t id, json_t *object)
 {
-	const struct backend_identity *identity = &sp->backends[id].identity;
-	json_t *object = json_object();
-	uint32_t weight = 0;
+	const struct backend_state *b = &view->splitter->backends[id];
+	const char *why = NULL;
+	const struct health *health = patrol_health(view->patrol, id, &why);
+	bool checked = health && s->health.check != HEALTH_NONE;
 
+	json_object_set_new(object, "health", checked ? json_string(health_state_name(health->state)) : json_null());
+	json_object_set_new(object, "health_why", checked && why ? json_string(why) : json_null());
+	json_object_set_new(object, "in_rotation", json_boolean(b->use == ID_USED && b->in_rotation));
+}
+
+static void set_drain(const struct report_view *view, uint32_t id, json_t *object)
+{
+	const struct backend_state *b = &view->splitter->backends[id];
+	double share = datapath_backend(view->splitter->datapath, id)->reset_below / 65535.0;
+
+	json_object_set_new(object, "leftover", json_integer(b->leftover));
+	json_object_set_new(object, "resetting", b->resetting ? json_real(share) : json_null());
+}
+
+static const struct backend_model *find_backend(const struct variant_model *v, const struct backend_identity *identity)
+{
 	for (size_t i = 0; i < v->backend_count; i++)
 		if (address_equal(&v->backends[i].endpoint.address, &identity->address) &&
 		    htons(v->backends[i].endpoint.port) == identity->port)
-			weight = v->backends[i].weight;
-	json_object_set_new(object, "address", report_backend_endpoint(sp, id));
-	json_object_set_new(object, "weight", json_integer(weight));
+			return &v->backends[i];
+	return NULL;
+}
+
+/* What only some services have is absent where it is not. */
+static void set_measured(const struct service_model *s, const struct measured *m, json_t *object)
+{
+	json_t *measured = figures_report(s, m);
+
+	if (available_for(s->forward, s->protocol).active)
+		json_object_set_new(object, "active", json_integer(m->active));
+	if (measured)
+		json_object_set_new(object, "measured", measured);
+}
+
+static json_t *report_backend(const struct report_view *view, const struct service_model *s,
+			      const struct variant_model *v, uint32_t id, uint32_t slots, const struct measured *m)
+{
+	const struct backend_state *b = &view->splitter->backends[id];
+	const struct backend_model *model = find_backend(v, &b->identity);
+	json_t *object = json_object();
+
+	json_object_set_new(object, "address", report_backend_endpoint(view->splitter, id));
+	json_object_set_new(object, "weight", json_integer(model ? model->weight : 0));
 	json_object_set_new(object, "slots", json_integer(slots));
-	report_hop(sp, routes, id, object);
-	set_counters(object, counters);
-	json_object_set_new(object, "state", json_string(sp->backends[id].use == ID_USED ? "active" : "draining"));
+	report_hop(view->splitter, view->routes, id, object);
+	set_counters(object, &m->traffic);
+	set_measured(s, m, object);
+	set_health(view, s, id, object);
+	set_drain(view, id, object);
+	json_object_set_new(object, "drained", json_boolean(model && model->drained));
+	json_object_set_new(object, "state", json_string(b->use == ID_USED ? "active" : "draining"));
 	return object;
 }
 
-static json_t *report_variant(struct splitter *sp, const struct routes *routes, const struct service_model *s,
-			      const struct variant_model *v, const uint32_t *slots)
+/* What is summed up over a variant's ids. */
+struct variant_sums {
+	struct measured measured;
+	uint32_t slots;
+	uint64_t opened_lately; /* since the daemon started */
+	double rate;
+};
+
+static json_t *report_ids(const struct report_view *view, const struct service_model *s, const struct variant_model *v,
+			  const uint32_t *slots, struct variant_sums *sums)
 {
-	json_t *object = json_object(), *backends = json_array();
-	struct backend_counters sum = {}, own;
-	uint32_t variant_slots = 0;
+	struct splitter *sp = view->splitter;
+	json_t *backends = json_array();
+	struct measured one;
 
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
 		const struct backend_identity *identity = &sp->backends[id].identity;
 
 		if (!known_backend(sp, id) || strcmp(identity->service, s->name) ||
-		    strcmp(identity->variant, v->name) || datapath_backend_counters(sp->datapath, id, &own))
+		    strcmp(identity->variant, v->name) || figures_of_backend(sp, id, &one))
 			continue;
-		add_counters(&sum, &own);
-		variant_slots += slots[id];
+		measured_add(&sums->measured, &one);
+		sums->slots += slots[id];
+		sums->rate += rates_of(view->rates, id);
+		sums->opened_lately += rates_since_start(view->rates, id);
 		if (identity->port)
-			json_array_append_new(backends, report_backend(sp, routes, v, id, slots[id], &own));
+			json_array_append_new(backends, report_backend(view, s, v, id, slots[id], &one));
 	}
+	return backends;
+}
+
+static json_t *report_variant(const struct report_view *view, const struct service_model *s,
+			      const struct variant_model *v, const uint32_t *slots, uint64_t *opened_lately)
+{
+	struct variant_sums sums = {};
+	json_t *backends = report_ids(view, s, v, slots, &sums);
+	json_t *object = json_object();
+
 	json_object_set_new(object, "name", json_string(v->name));
 	json_object_set_new(object, "weight", json_integer(v->weight));
-	json_object_set_new(object, "slots", json_integer(variant_slots));
-	json_object_set_new(object, "share", json_real((double)variant_slots / SLOTS));
-	set_counters(object, &sum);
+	json_object_set_new(object, "slots", json_integer(sums.slots));
+	json_object_set_new(object, "share", json_real((double)sums.slots / SLOTS));
+	set_counters(object, &sums.measured.traffic);
+	set_measured(s, &sums.measured, object);
+	json_object_set_new(object, "rate", json_real(sums.rate));
+	json_object_set_new(object, "new_share", json_integer(sums.opened_lately)); /* a share once all are known */
 	json_object_set_new(object, "backends", backends);
+	*opened_lately += sums.opened_lately;
 	return object;
+}
+
+static void set_new_shares(json_t *variants, uint64_t opened_lately)
+{
+	json_t *variant;
+	size_t i;
+
+	json_array_foreach(variants, i, variant)
+	{
+		double own = json_integer_value(json_object_get(variant, "new_share"));
+
+		json_object_set_new(variant, "new_share", opened_lately ? json_real(own / opened_lately) : json_null());
+	}
 }
 
 static bool set_by_command(const struct service_model *s, const struct prefix *source)
@@ -190,12 +260,37 @@ static void set_service_counters(struct splitter *sp, uint32_t service, json_t *
 	json_object_set_new(object, "drops", drops);
 }
 
-json_t *report_service(struct splitter *sp, const struct routes *routes, const struct service_model *s, uint32_t now_s)
+static void set_policies(const struct report_view *view, const struct service_model *s, json_t *object)
 {
+	static const char *const checks[] = {"none", "tcp", "http", "https", "grpc"};
+	static const char *const policies[] = {"keep", "reset"};
+	uint32_t one_in = figures_scale(s);
+	uint64_t leftover = 0;
+
+	for (uint32_t id = 1; id < datapath_limits(view->splitter->datapath)->backends; id++)
+		if (known_backend(view->splitter, id) &&
+		    strcmp(view->splitter->backends[id].identity.service, s->name) == 0)
+			leftover += view->splitter->backends[id].leftover;
+	if (available_for(s->forward, s->protocol).connections)
+		json_object_set_new(object, "sampled",
+				    json_pack("{s:I, s:b}", "one_in", (json_int_t)one_in, "exact", one_in == 1));
+	json_object_set_new(object, "drain",
+			    json_pack("{s:s, s:s, s:f, s:I}", "on_change", policies[s->on_change], "on_rollback",
+				      policies[s->on_rollback], "pace_per_s", s->pace_permille / 1000.0, "leftover",
+				      (json_int_t)leftover));
+	json_object_set_new(object, "health",
+			    json_pack("{s:s, s:f}", "check", checks[s->health.check], "interval_s",
+				      s->health.interval_ms / 1000.0));
+}
+
+json_t *report_service(const struct report_view *view, const struct service_model *s)
+{
+	struct splitter *sp = view->splitter;
 	uint32_t id = splitter_service_id(sp, s);
 	_cleanup_free_ uint32_t *slots = count_slots(sp, id);
 	json_t *object = json_object(), *variants = json_array();
 	char text[ADDRESS_TEXT_SIZE];
+	uint64_t opened_lately = 0;
 
 	if (!slots)
 		return NULL;
@@ -206,20 +301,23 @@ json_t *report_service(struct splitter *sp, const struct routes *routes, const s
 	json_object_set_new(object, "forward", json_string(name_of_forward(s->forward)));
 	json_object_set_new(object, "affinity", json_string(name_of_affinity(s->affinity)));
 	for (size_t v = 0; v < s->variant_count; v++)
-		json_array_append_new(variants, report_variant(sp, routes, s, &s->variants[v], slots));
+		json_array_append_new(variants, report_variant(view, s, &s->variants[v], slots, &opened_lately));
+	set_new_shares(variants, opened_lately);
 	json_object_set_new(object, "variants", variants);
 	json_object_set_new(object, "cohorts", report_cohorts(&sp->services[id], s));
-	json_object_set_new(object, "slots", report_slots(sp, id, now_s));
+	set_policies(view, s, object);
+	json_object_set_new(object, "slots", report_slots(sp, id, view->now_s));
 	set_service_counters(sp, id, object);
 	return object;
 }
 
-json_t *report_services(struct splitter *sp, const struct routes *routes, uint32_t now_s)
+json_t *report_services(const struct report_view *view)
 {
+	const struct model *model = view->splitter->model;
 	json_t *array = json_array();
 
-	for (size_t i = 0; i < sp->model->service_count; i++)
-		json_array_append_new(array, report_service(sp, routes, &sp->model->services[i], now_s));
+	for (size_t i = 0; i < model->service_count; i++)
+		json_array_append_new(array, report_service(view, &model->services[i]));
 	return array;
 }
 
@@ -227,8 +325,8 @@ json_t *report_flow_totals(const struct splitter *sp)
 {
 	const struct limits *limits = datapath_limits(sp->datapath);
 
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "half_open", sp->totals.half_open, "half_open_max",
-			 limits->half_open, "established", sp->totals.established, "established_max",
-			 limits->established, "source_ports", sp->totals.source_ports, "source_ports_max",
-			 limits->half_open + limits->established);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "sampled", sp->totals.sampled, "sampled_max",
+			 limits->established, "half_open", sp->totals.half_open, "half_open_max", limits->half_open,
+			 "established", sp->totals.established, "established_max", limits->established, "source_ports",
+			 sp->totals.source_ports, "source_ports_max", limits->half_open + limits->established);
 }

@@ -5,17 +5,30 @@
 /* What is in force and what was counted, as JSON: docs/api.md has the shapes. NULL when memory runs out. */
 #include <jansson.h>
 
+#include "patrol.h"
+#include "rates.h"
 #include "splitter.h"
 
-json_t *report_service(struct splitter *sp, const struct routes *routes, const struct service_model *s, uint32_t now_s);
-json_t *report_services(struct splitter *sp, const struct routes *routes, uint32_t now_s);
+struct report_view {
+	struct splitter *splitter;
+	const struct routes *routes;
+	const struct patrol *patrol;
+	const struct rates *rates;
+	uint32_t now_s;
+};
+
+json_t *report_service(const struct report_view *view, const struct service_model *s);
+json_t *report_services(const struct report_view *view);
 
 /* Flow tables' use, by the last sweep. */
 json_t *report_flow_totals(const struct splitter *sp);
 
 struct flow_filter {
-	const char *service;          /* NULL: all */
-	const struct address *client; /* NULL: all */
+	const char *variant;            /* NULL: all */
+	const char *state;              /* NULL: all */
+	const struct endpoint *backend; /* NULL: all */
+	const char *service;            /* NULL: all */
+	const struct address *client;   /* NULL: all */
 	size_t limit;
 };
 json_t *report_flows(struct splitter *sp, const struct flow_filter *filter, uint32_t now_tick);

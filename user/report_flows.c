@@ -25,10 +25,14 @@ static json_t *flow_source(const struct splitter *sp, const struct flow *f)
 	return json_string(endpoint_format(&sp->sources[f->source], ntohs(f->source_port), text));
 }
 
+static const char *state_of(const struct flow *f, bool half_open)
+{
+	return f->flags & FLOW_ENDS ? "closing" : half_open ? "half-open" : "established";
+}
+
 json_t *report_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, bool half_open,
 		    uint32_t now_tick)
 {
-	bool closing = f->flags & (FLOW_RESET | FLOW_CLIENT_FIN | FLOW_SERVER_FIN);
 	json_t *object = json_object();
 	char text[ADDRESS_TEXT_SIZE];
 
@@ -36,10 +40,7 @@ json_t *report_flow(struct splitter *sp, const struct flow_key *key, const struc
 	json_object_set_new(object, "client", json_string(endpoint_format(&key->client, ntohs(key->port), text)));
 	json_object_set_new(object, "variant", report_backend_variant(sp, f->backend));
 	json_object_set_new(object, "backend", report_backend_endpoint(sp, f->backend));
-	json_object_set_new(object, "state",
-			    json_string(closing     ? "closing"
-					: half_open ? "half-open"
-						    : "established"));
+	json_object_set_new(object, "state", json_string(state_of(f, half_open)));
 	json_object_set_new(object, "source", flow_source(sp, f));
 	json_object_set_new(object, "age_s", ticks_in_seconds(ticks_since(f->opened, now_tick)));
 	json_object_set_new(object, "idle_s", ticks_in_seconds(ticks_since(f->seen, now_tick)));
@@ -53,6 +54,19 @@ static bool flow_wanted(const struct splitter *sp, const struct flow_filter *fil
 	if (filter->service && strcmp(filter->service, sp->services[key->service].name))
 		return false;
 	return !filter->client || address_equal(filter->client, &key->client);
+}
+
+static bool flow_matches(const struct splitter *sp, const struct flow_filter *filter, const struct flow *f,
+			 bool half_open)
+{
+	const struct backend_identity *identity = &sp->backends[f->backend].identity;
+
+	if (filter->state && strcmp(filter->state, state_of(f, half_open)))
+		return false;
+	if (filter->variant && strcmp(filter->variant, identity->variant))
+		return false;
+	return !filter->backend || (address_equal(&filter->backend->address, &identity->address) &&
+				    htons(filter->backend->port) == identity->port);
 }
 
 static int append_flows(struct splitter *sp, enum datapath_map map, const struct flow_filter *filter, uint32_t now_tick,
@@ -72,7 +86,8 @@ static int append_flows(struct splitter *sp, enum datapath_map map, const struct
 		if (result < 0)
 			return result;
 		for (uint32_t i = 0; i < count; i++) {
-			if (!flow_wanted(sp, filter, &keys[i]))
+			if (!flow_wanted(sp, filter, &keys[i]) ||
+			    !flow_matches(sp, filter, &flows[i], map == MAP_HALF_OPEN))
 				continue;
 			(*total)++;
 			if (json_array_size(array) < filter->limit)

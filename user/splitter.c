@@ -206,6 +206,52 @@ static int adopt_services(struct splitter *sp)
 	return 0;
 }
 
+/* Marks who is named by a slot of a service's own table. */
+static void mark_named(struct splitter *sp, uint32_t service, bool *ret_named)
+{
+	const struct table *t = splitter_table(sp, service, TABLE_MAIN);
+
+	for (uint32_t slot = 0; t->entries && slot < SLOTS; slot++) {
+		uint32_t id = datapath_row(sp->datapath, t->entries)->slot[slot] & SLOT_BACKEND;
+
+		if (id < datapath_limits(sp->datapath)->backends)
+			ret_named[id] = true;
+	}
+}
+
+static bool sibling_is_named(struct splitter *sp, uint32_t id, const bool *named)
+{
+	const struct backend *b = datapath_backend(sp->datapath, id);
+
+	for (uint32_t other = 1; other < datapath_limits(sp->datapath)->backends; other++) {
+		const struct backend *o = datapath_backend(sp->datapath, other);
+
+		if (named[other] && o->service == b->service && o->variant == b->variant)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A backend that no slot names while others of its variant are named was taken out, by its health or by command. The
+ * first keeps it out until its checks are good again; the second the model says.
+ */
+static int adopt_rotation(struct splitter *sp)
+{
+	uint32_t limit = datapath_limits(sp->datapath)->backends;
+	_cleanup_free_ bool *named = calloc(limit, sizeof(*named));
+
+	if (!named)
+		return -ENOMEM;
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
+		if (sp->services[id].use == ID_USED)
+			mark_named(sp, id, named);
+	for (uint32_t id = 1; id < limit; id++)
+		if (sp->backends[id].use == ID_USED && sp->backends[id].identity.port && !named[id])
+			sp->backends[id].out = sibling_is_named(sp, id, named);
+	return 0;
+}
+
 static int adopt_cohort(struct splitter *sp, const struct cohort_key *key)
 {
 	struct cohort_state state = {.key = *key};
@@ -275,6 +321,8 @@ static int adopt(struct splitter *sp)
 		error = adopt_sources(sp);
 	if (!error)
 		error = adopt_services(sp);
+	if (!error)
+		error = adopt_rotation(sp);
 	if (!error)
 		error = adopt_cohorts(sp);
 	if (!error)

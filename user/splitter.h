@@ -43,19 +43,30 @@ struct service_state {
 	struct cohort_state *cohorts;
 	size_t cohort_count;
 	uint32_t drain_timeout_s, drain_limit_s;
+	bool stale; /* the health of a backend has changed: the tables must be computed anew */
 };
 
 struct backend_state {
 	enum id_use use;
 	uint32_t leaving_since_pass;
 	struct backend_identity identity;
-	uint32_t flows; /* by the running sweep */
+	bool out;         /* by its health: no new connections, unless it is its variant's last */
+	bool in_rotation; /* new connections may go there */
+	bool resetting;   /* connections that are not where their slot points are being reset */
+	uint64_t reset_began_ns;
+	uint32_t reset_done_pass; /* the sweep after which everyone had been met */
+	uint32_t flows;           /* by the running sweep */
+	uint32_t living;          /* of those: established and not over; sampled ones in modes without state */
+	uint32_t astray;          /* of those: not where their slot points now */
+	uint32_t active;          /* @living by the last whole sweep, scaled */
+	uint32_t leftover;        /* @astray by the last whole sweep */
 };
 
 struct flow_totals {
 	uint32_t half_open;
 	uint32_t established;
 	uint32_t source_ports;
+	uint32_t sampled;
 };
 
 struct sweep;
@@ -87,14 +98,15 @@ DEFINE_CLEANUP(struct splitter, splitter_destroy)
  * splitter_apply - bring a model into force
  * @model: taken over on success
  * @routes: new backends get their next hops from it before anybody is sent to them
- * @now_s: monotonic seconds; drain deadlines count from here
+ * @now_ns: CLOCK_MONOTONIC; drain deadlines count from here
+ * @rollback: connections whose slot moves are treated by on_rollback, else by on_change
  * @ret_moved: slots of services' own tables that now point elsewhere, all services together; may be NULL
  *
  * What does not fit (ids, slot tables) is refused before anything is changed. When it returns 0 no packet is being
  * decided by the old model any more.
  */
-int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint32_t now_s,
-		   size_t *ret_moved, struct refusal *why);
+int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint64_t now_ns,
+		   bool rollback, size_t *ret_moved, struct refusal *why);
 
 /* Which interfaces may be sent on; call splitter_refresh_hops() afterwards. */
 int splitter_set_interfaces(struct splitter *sp, const uint32_t *ifindexes, size_t count);

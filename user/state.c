@@ -62,12 +62,30 @@ static int put_cohorts(json_t *list, const struct service_model *from, const str
 	return 0;
 }
 
+/* Nothing but a command drains a backend, so that the file has nothing to compare with. */
+static int put_drained(json_t *list, const struct variant_model *v)
+{
+	char backend[ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < v->backend_count; i++) {
+		const struct backend_model *b = &v->backends[i];
+
+		if (!b->drained)
+			continue;
+		endpoint_format(&b->endpoint.address, b->endpoint.port, backend);
+		if (json_array_append_new(list, json_pack("{s:s, s:s}", "variant", v->name, "backend", backend)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int put_service(json_t *services, const struct service_model *configured, const struct service_model *running)
 {
 	_cleanup_(json_decrefp) json_t *service = json_object();
 	_cleanup_(json_decrefp) json_t *cohorts = json_array();
+	_cleanup_(json_decrefp) json_t *drained = json_array();
 
-	if (!service || !cohorts)
+	if (!service || !cohorts || !drained)
 		return -ENOMEM;
 	if (weights_differ(configured, running) || weights_differ(running, configured)) {
 		json_t *weights = json_object();
@@ -79,6 +97,12 @@ static int put_service(json_t *services, const struct service_model *configured,
 	if (put_cohorts(cohorts, configured, running, "removed") || put_cohorts(cohorts, running, configured, "added"))
 		return -ENOMEM;
 	if (json_array_size(cohorts) && json_object_set(service, "cohorts", cohorts))
+		return -ENOMEM;
+	for (size_t i = 0; i < running->variant_count; i++) {
+		if (put_drained(drained, &running->variants[i]))
+			return -ENOMEM;
+	}
+	if (json_array_size(drained) && json_object_set(service, "drained", drained))
 		return -ENOMEM;
 	if (json_object_size(service) && json_object_set(services, running->name, service))
 		return -ENOMEM;

@@ -102,24 +102,42 @@ static bool is_cohort(const json_t *cohort)
 	return source && !prefix_parse(source, &prefix) && variant && text_is_name(variant) && added != removed;
 }
 
+static bool is_drained(const json_t *drained)
+{
+	const char *variant = json_string_value(json_object_get(drained, "variant"));
+	const char *backend = json_string_value(json_object_get(drained, "backend"));
+	struct endpoint endpoint;
+
+	return variant && text_is_name(variant) && backend && !endpoint_parse(backend, &endpoint);
+}
+
+/* Nothing, or a list whose items are all as they should be. */
+static bool is_list(const json_t *list, bool (*is_item)(const json_t *item))
+{
+	const json_t *item;
+	size_t i;
+
+	if (list && !json_is_array(list))
+		return false;
+	json_array_foreach(list, i, item)
+	{
+		if (!is_item(item))
+			return false;
+	}
+	return true;
+}
+
 static bool is_service(const json_t *service)
 {
 	const json_t *weights = json_object_get(service, "weights");
-	const json_t *cohorts = json_object_get(service, "cohorts");
-	const json_t *cohort;
-	size_t i;
 
-	if (!json_is_object(service) || (cohorts && !json_is_array(cohorts)))
+	if (!json_is_object(service))
 		return false;
 	if (weights &&
 	    (!are_weights(json_object_get(weights, "configured")) || !are_weights(json_object_get(weights, "running"))))
 		return false;
-	json_array_foreach(cohorts, i, cohort)
-	{
-		if (!is_cohort(cohort))
-			return false;
-	}
-	return true;
+	return is_list(json_object_get(service, "cohorts"), is_cohort) &&
+	       is_list(json_object_get(service, "drained"), is_drained);
 }
 
 static int check_shape(const json_t *state, struct refusal *why)

@@ -8,7 +8,8 @@
  *   {"format": 1, "services": {"llm": {
  *      "weights": {"configured": {"blue": 100, "canary": 0}, "running": {"blue": 90, "canary": 10}},
  *      "cohorts": [{"source": "10.9.0.0/16", "variant": "canary", "added": true},
- *                  {"source": "10.8.0.0/16", "variant": "canary", "removed": true}]}}}
+ *                  {"source": "10.8.0.0/16", "variant": "canary", "removed": true}],
+ *      "drained": [{"variant": "blue", "backend": "10.0.1.11:8000"}]}}}
  *
  * "configured" is what the configuration said when the decision was taken. A service without decisions is left out.
  */
@@ -25,7 +26,8 @@ int state_file_write(const char *path, const json_t *state);
 /**
  * state_file_read - the state, its shape checked
  * @why: what is wrong with the file
- * @ret: of the shape above, so that readers need not check again: names are names, sources are prefixes
+ * @ret: of the shape above, so that readers need not check again: names are names, sources are prefixes,
+ *       backends are endpoints
  *
  * Return: 0, -ENOENT when there is no file, -EBADMSG when it is damaged, or another -errno when it cannot be read.
  */

@@ -193,6 +193,29 @@ static int merge_cohorts(struct service_model *s, const json_t *cohorts, bool ad
 	return 0;
 }
 
+/* Last, as whether a backend may be drained depends on weights and cohorts. */
+static void merge_drained(struct service_model *s, const json_t *drained, struct state_notes *notes)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(drained, i, item)
+	{
+		const char *text = json_string_value(json_object_get(item, "backend"));
+		const char *variant = json_string_value(json_object_get(item, "variant"));
+		struct endpoint backend;
+		struct refusal why;
+
+		if (endpoint_parse(text, &backend))
+			continue;
+		if (service_drain_backend_of(s, variant, &backend, true, &why))
+			note(notes, s->name, "the draining of backend %s of %s by command is dropped: %s", text,
+			     variant, why.text);
+		else
+			note(notes, s->name, "backend %s of %s, drained by command, stays drained", text, variant);
+	}
+}
+
 static int merge_services(struct model *m, const json_t *services, struct state_notes *notes)
 {
 	const char *name;
@@ -216,6 +239,7 @@ static int merge_services(struct model *m, const json_t *services, struct state_
 			err = merge_cohorts(s, cohorts, true, notes);
 		if (err)
 			return err;
+		merge_drained(s, json_object_get(decided, "drained"), notes);
 	}
 	return 0;
 }

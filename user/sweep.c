@@ -15,7 +15,7 @@
 #define RECENT_TICKS 4    /* a flow seen this lately is alive, whatever else is to be known of it */
 
 /* Half-open before established, as a promoted flow is put into that before it is taken out of this: none is missed. */
-enum sweep_phase { SWEEP_BEGIN, SWEEP_HALF_OPEN, SWEEP_ESTABLISHED, SWEEP_SOURCE_PORTS };
+enum sweep_phase { SWEEP_BEGIN, SWEEP_HALF_OPEN, SWEEP_ESTABLISHED, SWEEP_SAMPLED, SWEEP_SOURCE_PORTS };
 
 struct sweep {
 	enum sweep_phase phase;
@@ -28,6 +28,7 @@ struct sweep {
 	} keys;
 	union {
 		struct flow flow[SWEEP_BATCH];
+		struct sampled_flow sampled[SWEEP_BATCH];
 		struct source_port port[SWEEP_BATCH];
 	} values;
 };
@@ -81,7 +82,7 @@ static int begin_pass(struct splitter *sp, uint32_t now_s)
 			s->cohorts[i].disagreeing = 0;
 	}
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		sp->backends[id].flows = 0;
+		sp->backends[id].flows = sp->backends[id].living = sp->backends[id].astray = 0;
 	memset(&sweep->totals, 0, sizeof(sweep->totals));
 	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
 	sweep->began_s = now_s;
@@ -98,9 +99,47 @@ static enum datapath_map map_of_phase(enum sweep_phase phase)
 		return MAP_ESTABLISHED;
 	case SWEEP_HALF_OPEN:
 		return MAP_HALF_OPEN;
+	case SWEEP_SAMPLED:
+		return MAP_SAMPLED_FLOWS;
 	default:
 		return MAP_SOURCE_PORTS;
 	}
+}
+
+static bool is_over(uint32_t flags)
+{
+	const uint32_t both = FLOW_CLIENT_FIN | FLOW_SERVER_FIN;
+
+	return flags & FLOW_RESET || (flags & both) == both;
+}
+
+/* A connection that nobody ended: no SYN-ACK ever came, or both sides fell silent. Only its entry's going tells. */
+static void count_silent(struct splitter *sp, uint8_t protocol, uint32_t backend, uint32_t flags)
+{
+	struct silent_counters counters;
+
+	if (protocol != IPPROTO_TCP || is_over(flags) ||
+	    datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &backend, &counters))
+		return;
+	if (!(flags & FLOW_REPLIED))
+		counters.failed++;
+	else if (flags & FLOW_ESTABLISHED)
+		counters.expired++;
+	datapath_update(sp->datapath, MAP_SILENT_COUNTERS, &backend, &counters);
+}
+
+/* Established and not over. */
+static void count_living(struct splitter *sp, uint32_t backend, uint32_t flags)
+{
+	if (backend < datapath_limits(sp->datapath)->backends && !is_over(flags))
+		sp->backends[backend].living++;
+}
+
+/* One that is not where its slot points now. */
+static void count_astray(struct splitter *sp, uint32_t backend, uint32_t flags)
+{
+	if (backend < datapath_limits(sp->datapath)->backends && !is_over(flags))
+		sp->backends[backend].astray++;
 }
 
 static void count_backend(struct splitter *sp, uint32_t backend)
@@ -137,7 +176,7 @@ static bool keep_nat_flow(struct splitter *sp, const struct flow_key *key, const
 	struct source_port_key port_key;
 	struct source_port port;
 
-	if (!f->flags && ticks_since(f->seen, now_tick) <= RECENT_TICKS)
+	if (!(f->flags & FLOW_ENDS) && ticks_since(f->seen, now_tick) <= RECENT_TICKS)
 		return true;
 	if (!port_of_flow(sp, key, f, &port_key, &port)) {
 		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
@@ -148,6 +187,7 @@ static bool keep_nat_flow(struct splitter *sp, const struct flow_key *key, const
 	/* The flow first: a port without a flow is but idle, a flow without its port would be broken. */
 	datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
 	datapath_delete(sp->datapath, MAP_SOURCE_PORTS, &port_key);
+	count_silent(sp, protocol, port.backend, port.flags);
 	return false;
 }
 
@@ -180,6 +220,9 @@ static bool keep_tracked_flow(struct splitter *sp, const struct flow_key *key, c
 		return false;
 	}
 	tracked = compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
+	/* The server's FIN is not seen here, so the client's is the end. */
+	if (!agrees && !(f->flags & FLOW_CLIENT_FIN))
+		count_astray(sp, f->backend, f->flags);
 	if (rule && rule->value.tracked) {
 		tracked = true;
 		rule->disagreeing += !agrees;
@@ -190,14 +233,54 @@ static bool keep_tracked_flow(struct splitter *sp, const struct flow_key *key, c
 	return tracked;
 }
 
+/* NAT tracks nothing, yet a drain wants to know what is left. */
+static void compare_nat_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f)
+{
+	const struct service *s = datapath_service(sp->datapath, key->service);
+	uint64_t hash = hash_client(s->seed, &key->client, s->flags & SERVICE_CLIENT_AFFINITY ? 0 : key->port);
+	const struct cohort_state *rule = cohorts_find(sp, key->service, &key->client);
+	bool agrees;
+
+	if (sp->sweep->phase == SWEEP_ESTABLISHED)
+		count_living(sp, f->backend, f->flags);
+	compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
+	if (!agrees)
+		count_astray(sp, f->backend, f->flags);
+}
+
+/* A measured connection of a mode without state; its entry decides nothing. */
+static bool keep_sampled(struct splitter *sp, const struct flow_key *key, const struct sampled_flow *f,
+			 uint32_t now_tick)
+{
+	const struct flow as_flow = {.backend = f->backend, .seen = f->seen, .flags = f->flags};
+	bool half_open = !(f->flags & FLOW_REPLIED);
+
+	if (key->service >= datapath_limits(sp->datapath)->services || sp->services[key->service].use != ID_USED) {
+		datapath_delete(sp->datapath, MAP_SAMPLED_FLOWS, key);
+		return false;
+	}
+	if (flow_expired(&as_flow, NULL, half_open, IPPROTO_TCP, now_tick, idle_s(sp, IPPROTO_TCP))) {
+		datapath_delete(sp->datapath, MAP_SAMPLED_FLOWS, key);
+		count_silent(sp, IPPROTO_TCP, f->backend, f->flags);
+		return false;
+	}
+	if (f->flags & FLOW_ESTABLISHED)
+		count_living(sp, f->backend, f->flags);
+	return true;
+}
+
 static bool keep_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
 {
 	if (key->service >= datapath_limits(sp->datapath)->services || sp->services[key->service].use != ID_USED) {
 		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
 		return false;
 	}
-	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT)
-		return keep_nat_flow(sp, key, f, now_tick);
+	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT) {
+		if (!keep_nat_flow(sp, key, f, now_tick))
+			return false;
+		compare_nat_flow(sp, key, f);
+		return true;
+	}
 	return keep_tracked_flow(sp, key, f, now_tick);
 }
 
@@ -226,6 +309,9 @@ static bool keep_port(struct splitter *sp, const struct source_port_key *key, co
 	if (service_is_there && !source_port_expired(port, now_tick))
 		return true;
 	datapath_delete(sp->datapath, MAP_SOURCE_PORTS, key);
+	if (service_is_there)
+		count_silent(sp, datapath_service(sp->datapath, port->flow.service)->vip.protocol, port->backend,
+			     port->flags);
 	return false;
 }
 
@@ -243,6 +329,17 @@ static void sweep_flows(struct splitter *sp, uint32_t count, uint32_t now_tick, 
 	}
 }
 
+static void sweep_sampled(struct splitter *sp, uint32_t count, uint32_t now_tick)
+{
+	struct sweep *sweep = sp->sweep;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (keep_sampled(sp, &sweep->keys.flow[i], &sweep->values.sampled[i], now_tick)) {
+			sweep->totals.sampled++;
+			count_backend(sp, sweep->values.sampled[i].backend);
+		}
+}
+
 static void sweep_ports(struct splitter *sp, uint32_t count, uint32_t now_tick)
 {
 	struct sweep *sweep = sp->sweep;
@@ -255,9 +352,22 @@ static void sweep_ports(struct splitter *sp, uint32_t count, uint32_t now_tick)
 	}
 }
 
+/* What the pass counted becomes what is reported. */
+static void publish_living(struct splitter *sp)
+{
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
+		struct backend_state *b = &sp->backends[id];
+		const struct service *s = datapath_service(sp->datapath, datapath_backend(sp->datapath, id)->service);
+
+		b->active = b->living * (s->mode == FORWARD_NAT ? 1 : s->measure_mask + 1);
+		b->leftover = b->astray;
+	}
+}
+
 static void end_pass(struct splitter *sp)
 {
 	sp->totals = sp->sweep->totals;
+	publish_living(sp);
 	sp->sweep->phase = SWEEP_BEGIN;
 	sp->passes++;
 	release_settled(sp, sp->sweep->began_s);
@@ -283,6 +393,8 @@ int sweep_step(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
 		sweep_flows(sp, count, now_tick, &sweep->totals.established);
 	else if (sweep->phase == SWEEP_HALF_OPEN)
 		sweep_flows(sp, count, now_tick, &sweep->totals.half_open);
+	else if (sweep->phase == SWEEP_SAMPLED)
+		sweep_sampled(sp, count, now_tick);
 	else
 		sweep_ports(sp, count, now_tick);
 	if (result == 0)

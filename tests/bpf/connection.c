@@ -21,6 +21,8 @@ static const char *client_of(const struct connection *c)
 
 static const char *source_of(const struct connection *c)
 {
+	if (world_is_dnat(c->service))
+		return client_of(c);
 	if (c->source)
 		return c->source;
 	return world_is_ipv6(c->service) ? SPLITTER6 : SPLITTER4;
@@ -40,6 +42,7 @@ struct segment connection_request(const struct connection *c, __u8 flags)
 	s.from = client_of(c);
 	s.from_port = c->client_port;
 	s.flags = flags;
+	s.payload_bytes = 0;
 	return s;
 }
 
@@ -51,6 +54,7 @@ struct segment connection_reply(const struct connection *c, __u8 flags)
 	s.to_port = c->source_port;
 	s.flags = flags;
 	s.sequence = SERVER_SEQUENCE;
+	s.payload_bytes = 0;
 	return s;
 }
 
@@ -66,15 +70,22 @@ struct reading client_sends(struct connection *c, __u8 flags, __u32 acknowledged
 	return r;
 }
 
-void server_sends(const struct connection *c, __u8 flags)
+static void send_to_client(const struct connection *c, const struct segment *s)
 {
-	struct segment s = connection_reply(c, flags);
-	struct reading r = world_send(c->fixture, &s);
+	struct segment wanted = world_answered(c->service);
+	struct reading r = world_send(c->fixture, s);
 
 	assert_address(&r.destination, client_of(c));
 	assert_int_equal(r.destination_port, c->client_port);
-	assert_address(&r.source, world_is_ipv6(c->service) ? VIP6 : VIP4);
-	assert_int_equal(r.source_port, NAT_PORT);
+	assert_address(&r.source, wanted.from);
+	assert_int_equal(r.source_port, wanted.from_port);
+}
+
+void server_sends(const struct connection *c, __u8 flags)
+{
+	struct segment s = connection_reply(c, flags);
+
+	send_to_client(c, &s);
 }
 
 void connection_open(struct connection *c)
@@ -82,6 +93,54 @@ void connection_open(struct connection *c)
 	client_sends(c, SYN, 0);
 	server_sends(c, SYN | ACK);
 	client_sends(c, ACK, SERVER_SEQUENCE + 1);
+}
+
+struct segment client_segment(const struct connection *c, __u8 flags, __u16 payload_bytes)
+{
+	struct segment s = connection_request(c, flags);
+
+	s.sequence = c->client_next;
+	s.acknowledged = flags & ACK ? c->server_next : 0;
+	s.payload_bytes = payload_bytes;
+	return s;
+}
+
+struct segment server_segment(const struct connection *c, __u8 flags, const char *payload)
+{
+	struct segment s = connection_reply(c, flags);
+
+	s.sequence = c->server_next;
+	s.acknowledged = flags & ACK ? c->client_next : 0;
+	s.payload = payload;
+	s.payload_bytes = payload ? strlen(payload) : 0;
+	return s;
+}
+
+void client_says(struct connection *c, __u8 flags, __u16 payload_bytes)
+{
+	struct segment s = client_segment(c, flags, payload_bytes);
+	struct reading r = world_send(c->fixture, &s);
+
+	assert_address(&r.destination, world_backend_address(c->backend));
+	c->source_port = r.source_port;
+	c->client_next += payload_bytes + !!(flags & SYN) + !!(flags & FIN);
+}
+
+void server_says(struct connection *c, __u8 flags, const char *payload)
+{
+	struct segment s = server_segment(c, flags, payload);
+
+	send_to_client(c, &s);
+	c->server_next += s.payload_bytes + !!(flags & SYN) + !!(flags & FIN);
+}
+
+void connection_begin(struct connection *c)
+{
+	c->client_next = CLIENT_SEQUENCE;
+	c->server_next = SERVER_SEQUENCE;
+	client_says(c, SYN, 0);
+	server_says(c, SYN | ACK, NULL);
+	client_says(c, ACK, 0);
 }
 
 static bool flow_in(const struct connection *c, int map, struct flow *ret)

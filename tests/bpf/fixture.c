@@ -31,10 +31,13 @@ static void size_maps(struct xdp_bpf *s, const struct fixture_sizes *sizes)
 		{s->maps.half_open, sizes->half_open ? sizes->half_open : FLOWS_DEFAULT},
 		{s->maps.established, sizes->established ? sizes->established : FLOWS_DEFAULT},
 		{s->maps.source_ports, sizes->source_ports ? sizes->source_ports : PORTS_DEFAULT},
+		{s->maps.sampled_flows, sizes->sampled_flows ? sizes->sampled_flows : FLOWS_DEFAULT},
 		{s->maps.backends, BACKENDS_MAX},
 		{s->maps.backend_identities, BACKENDS_MAX},
 		{s->maps.service_counters, SERVICES_MAX},
 		{s->maps.backend_counters, BACKENDS_MAX},
+		{s->maps.measurements, BACKENDS_MAX},
+		{s->maps.silent_counters, BACKENDS_MAX},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -64,6 +67,7 @@ struct fixture *fixture_new(const struct fixture_sizes *sizes)
 		.half_open = bpf_map__fd(s->maps.half_open),
 		.established = bpf_map__fd(s->maps.established),
 		.source_ports = bpf_map__fd(s->maps.source_ports),
+		.sampled_flows = bpf_map__fd(s->maps.sampled_flows),
 		.sources = bpf_map__fd(s->maps.sources),
 		.backends = bpf_map__fd(s->maps.backends),
 		.next_hops = bpf_map__fd(s->maps.next_hops),
@@ -71,6 +75,7 @@ struct fixture *fixture_new(const struct fixture_sizes *sizes)
 		.devices = bpf_map__fd(s->maps.devices),
 		.service_counters = bpf_map__fd(s->maps.service_counters),
 		.backend_counters = bpf_map__fd(s->maps.backend_counters),
+		.measurements = bpf_map__fd(s->maps.measurements),
 	};
 	return f;
 }
@@ -142,10 +147,12 @@ void fixture_reset(struct fixture *f)
 	map_empty(f->half_open);
 	map_empty(f->established);
 	map_empty(f->source_ports);
+	map_empty(f->sampled_flows);
 	map_empty(f->wanted_neighbours);
 	map_empty(f->cohorts);
 	zero_counters(f->service_counters, SERVICES_MAX, sizeof(struct service_counters));
 	zero_counters(f->backend_counters, BACKENDS_MAX, sizeof(struct backend_counters));
+	zero_counters(f->measurements, BACKENDS_MAX, sizeof(struct measurements));
 }
 
 int fixture_run(struct fixture *f, const struct frame *in, struct frame *ret)
@@ -172,7 +179,7 @@ void fixture_fill_row(struct fixture *f, __u32 row, slot_entry entry)
 	free(r);
 }
 
-/* Both kinds of counters are nothing but 64-bit counts, a multiple of 8 bytes as the kernel lays CPUs out. */
+/* All kinds of counters are nothing but 64-bit counts, a multiple of 8 bytes as the kernel lays CPUs out. */
 static void sum_counters(int map, __u32 id, size_t bytes, __u64 *ret)
 {
 	size_t words = bytes / sizeof(__u64);
@@ -201,6 +208,14 @@ struct backend_counters fixture_backend_counters(struct fixture *f, __u32 backen
 	struct backend_counters sum = {};
 
 	sum_counters(f->backend_counters, backend, sizeof(sum), (__u64 *)&sum);
+	return sum;
+}
+
+struct measurements fixture_measurements(struct fixture *f, __u32 backend)
+{
+	struct measurements sum = {};
+
+	sum_counters(f->measurements, backend, sizeof(sum), (__u64 *)&sum);
 	return sum;
 }
 

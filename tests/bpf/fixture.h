@@ -22,6 +22,7 @@ struct fixture_sizes {
 	__u32 half_open;
 	__u32 established;
 	__u32 source_ports;
+	__u32 sampled_flows;
 	bool half_open_refuses; /* when full it refuses, where an LRU map would find no node to give back */
 };
 
@@ -37,6 +38,7 @@ struct fixture {
 	int half_open;
 	int established;
 	int source_ports;
+	int sampled_flows;
 	int sources;
 	int backends;
 	int next_hops;
@@ -44,6 +46,7 @@ struct fixture {
 	int devices;
 	int service_counters;
 	int backend_counters;
+	int measurements;
 };
 
 struct fixture *fixture_new(const struct fixture_sizes *sizes);
@@ -70,6 +73,7 @@ void fixture_fill_row(struct fixture *f, __u32 row, slot_entry entry);
 /* Sums over all CPUs. */
 struct service_counters fixture_service_counters(struct fixture *f, __u32 service);
 struct backend_counters fixture_backend_counters(struct fixture *f, __u32 backend);
+struct measurements fixture_measurements(struct fixture *f, __u32 backend);
 
 /* Drops of all services and reasons. */
 __u64 fixture_drops(struct fixture *f);

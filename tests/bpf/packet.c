@@ -144,6 +144,8 @@ void frame_build(const struct segment *s, struct frame *ret)
 		build_ipv4(s, l3, l3_bytes, l4_bytes, protocol);
 	for (__u32 i = 0; i < s->payload_bytes; i++)
 		l4[header_bytes + i] = i * 29 + 3;
+	if (s->payload)
+		memcpy(l4 + header_bytes, s->payload, s->payload_bytes);
 	if (s->payload_word)
 		put16(l4 + header_bytes, s->payload_word);
 	if (protocol == IPPROTO_TCP)

@@ -42,6 +42,7 @@ struct segment {
 	__u32 acknowledged;
 	__u16 payload_bytes;
 	__u16 payload_word;    /* the payload's first two bytes, if not 0 */
+	const char *payload;   /* all of it, if not NULL */
 	__u8 ip_option_bytes;  /* multiple of 4 */
 	__u8 tcp_option_bytes; /* multiple of 4 */
 	__u8 padding_bytes;    /* of the frame, behind the IP packet */

@@ -270,6 +270,23 @@ void world_settle(struct fixture *f, __u32 service, __u32 backend)
 	world_service_set(f, service, &s);
 }
 
+void world_set_reset_below(struct fixture *f, __u32 backend, __u16 below)
+{
+	struct backend b;
+
+	assert_true(map_get(f->backends, &backend, &b));
+	b.reset_below = below;
+	map_set(f->backends, &backend, &b);
+}
+
+void world_set_measure_mask(struct fixture *f, __u32 service, __u32 mask)
+{
+	struct service s = world_service_get(f, service);
+
+	s.measure_mask = mask;
+	world_service_set(f, service, &s);
+}
+
 struct reading world_send(struct fixture *f, const struct segment *s)
 {
 	struct frame in, out;

@@ -94,6 +94,12 @@ struct reading world_send(struct fixture *f, const struct segment *s);
 /* Sends a packet that must be dropped, under @reason of @service. */
 void world_send_dropped(struct fixture *f, const struct segment *s, __u32 service, enum drop_reason reason);
 
+/* How far a drain by reset has come at a backend: see struct backend. */
+void world_set_reset_below(struct fixture *f, __u32 backend, __u16 below);
+
+/* Which connections a dnat service measures: see struct service. Unless a test says otherwise it measures all. */
+void world_set_measure_mask(struct fixture *f, __u32 service, __u32 mask);
+
 /* The backend that a client's packet is forwarded to. */
 __u32 world_backend_of(struct fixture *f, const struct segment *s);
 

@@ -18,6 +18,7 @@ static const char full[] =
 	"interfaces: [eth0, {name: eth1, attach: native}, {name: eth2, attach: generic}, {name: eth3, attach: auto}]\n"
 	"limits: {services: 16, backends: 128, slot_tables: 48, half_open: 4096, flows: 8192}\n"
 	"flows: {tcp_idle: 1h2m3s, udp_idle: 90s}\n"
+	"metrics: {listen: \"[::1]:9850\"}\n"
 	"services:\n"
 	"  llm:\n"
 	"    address: 10.0.0.10\n"
@@ -31,7 +32,10 @@ static const char full[] =
 	"      canary: {weight: 5, backends: [10.0.3.11:8000]}\n"
 	"    cohorts: [{source: 10.9.0.0/16, variant: canary}, {source: 10.8.0.1, variant: blue}]\n"
 	"    nat: {sources: [10.0.1.5, 10.0.1.6], ports: 20000-30000}\n"
-	"    drain: {timeout: 5m, limit: 2h}\n"
+	"    drain: {timeout: 5m, limit: 2h, on_change: reset, on_rollback: keep, pace: 2.5%/s}\n"
+	"    measure: all\n"
+	"    health: {check: https, path: \"/health?full=1\", verify: none, interval: 5s, timeout: 250ms, rise: 3, "
+	"fall: 4, passive: 5}\n"
 	"  dns:\n"
 	"    address: \"fd00::11\"\n"
 	"    port: 53\n"
@@ -40,7 +44,9 @@ static const char full[] =
 	"    udp_miss: base\n"
 	"    variants:\n"
 	"      blue: {weight: 1000000, backends: [\"[fd00:2::11]:53\"]}\n"
-	"    cohorts: [{source: \"fd00:9::/32\", variant: blue}]\n";
+	"    cohorts: [{source: \"fd00:9::/32\", variant: blue}]\n"
+	"    measure: 1/65536\n"
+	"    health: {check: grpc, service: inference.v1.Dns, port: 50051, interval: 1m}\n";
 
 static struct model *parse(const char *yaml)
 {
@@ -91,6 +97,7 @@ static void a_full_file_sets_interfaces_limits_and_times(void **state)
 	assert_int_equal(m->limits.established, 8192);
 	assert_int_equal(m->tcp_idle_s, 3723);
 	assert_int_equal(m->udp_idle_s, 90);
+	assert_endpoint(&m->metrics, "[::1]:9850");
 	assert_int_equal(m->service_count, 2);
 }
 
@@ -126,6 +133,32 @@ static void a_full_file_sets_a_nat_service(void **state)
 	assert_int_equal(s->port_max, 30000);
 	assert_int_equal(s->drain_timeout_s, 300);
 	assert_int_equal(s->drain_limit_s, 7200);
+	assert_int_equal(s->on_change, DRAIN_RESET);
+	assert_int_equal(s->on_rollback, DRAIN_KEEP);
+	assert_int_equal(s->pace_permille, 25);
+	assert_int_equal(s->measure_shift, 0);
+	assert_false(s->variants[0].backends[0].drained);
+}
+
+static void a_full_file_sets_health_checks(void **state)
+{
+	_cleanup_(model_freep) struct model *m = parse(full);
+	const struct health_model *https = &m->services[0].health, *grpc = &m->services[1].health;
+
+	(void)state;
+	assert_int_equal(https->check, HEALTH_HTTPS);
+	assert_int_equal(https->port, 0);
+	assert_string_equal(https->path, "/health?full=1");
+	assert_int_equal(https->interval_ms, 5000);
+	assert_int_equal(https->timeout_ms, 250);
+	assert_int_equal(https->rise, 3);
+	assert_int_equal(https->fall, 4);
+	assert_int_equal(https->passive, 5);
+	assert_int_equal(grpc->check, HEALTH_GRPC);
+	assert_int_equal(grpc->port, 50051);
+	assert_string_equal(grpc->path, "inference.v1.Dns");
+	assert_int_equal(grpc->interval_ms, 60000);
+	assert_int_equal(grpc->timeout_ms, 1000);
 }
 
 static void a_full_file_sets_a_udp_service(void **state)
@@ -138,6 +171,7 @@ static void a_full_file_sets_a_udp_service(void **state)
 	assert_int_equal(s->protocol, IPPROTO_UDP);
 	assert_int_equal(s->forward, FORWARD_DNAT);
 	assert_int_equal(s->udp_miss, UDP_MISS_BASE);
+	assert_int_equal(s->measure_shift, 16);
 	assert_endpoint(&s->variants[0].backends[0].endpoint, "[fd00:2::11]:53");
 	assert_cohort(&s->cohorts[0], "fd00:9::/32", "blue");
 }
@@ -166,6 +200,87 @@ static void what_is_left_out_has_its_default(void **state)
 	assert_int_equal(s->port_max, 32767);
 	assert_int_equal(s->drain_timeout_s, 600);
 	assert_int_equal(s->drain_limit_s, 3600);
+	assert_int_equal(s->on_change, DRAIN_KEEP);
+	assert_int_equal(s->on_rollback, DRAIN_RESET);
+	assert_int_equal(s->pace_permille, 100);
+	assert_int_equal(s->measure_shift, 4);
+	assert_int_equal(s->health.check, HEALTH_NONE);
+	assert_int_equal(s->health.passive, 0);
+	assert_int_equal(m->metrics.port, 0);
+}
+
+#define ONE_SERVICE(more)                                                                                              \
+	"interfaces: [eth0]\nservices:\n  a: {address: 10.0.0.10, port: 80, forward: dnat, " more                      \
+	", variants: {blue: {weight: 1, backends: [10.0.1.11:80]}}}\n"
+
+static void a_check_alone_has_its_defaults(void **state)
+{
+	_cleanup_(model_freep) struct model *http = parse(ONE_SERVICE("health: {check: http}"));
+	_cleanup_(model_freep) struct model *grpc = parse(ONE_SERVICE("health: {check: grpc}"));
+	_cleanup_(model_freep) struct model *tcp = parse(ONE_SERVICE("health: {check: tcp, passive: 3}"));
+	const struct health_model *h = &http->services[0].health;
+
+	(void)state;
+	assert_int_equal(h->check, HEALTH_HTTP);
+	assert_string_equal(h->path, "/");
+	assert_int_equal(h->port, 0);
+	assert_int_equal(h->interval_ms, 2000);
+	assert_int_equal(h->timeout_ms, 1000);
+	assert_int_equal(h->rise, 2);
+	assert_int_equal(h->fall, 3);
+	assert_int_equal(h->passive, 0);
+	assert_string_equal(grpc->services[0].health.path, "");
+	assert_int_equal(tcp->services[0].health.check, HEALTH_TCP);
+	assert_int_equal(tcp->services[0].health.passive, 3);
+}
+
+static void a_short_interval_lowers_the_default_timeout(void **state)
+{
+	_cleanup_(model_freep) struct model *m = parse(ONE_SERVICE("health: {check: tcp, interval: 100ms}"));
+
+	(void)state;
+	assert_int_equal(m->services[0].health.interval_ms, 100);
+	assert_int_equal(m->services[0].health.timeout_ms, 100);
+}
+
+static void passive_health_needs_no_check(void **state)
+{
+	_cleanup_(model_freep) struct model *m = parse(ONE_SERVICE("health: {check: none, passive: 9}"));
+
+	(void)state;
+	assert_int_equal(m->services[0].health.check, HEALTH_NONE);
+	assert_int_equal(m->services[0].health.passive, 9);
+}
+
+static void a_pace_is_a_share_each_second(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t permille;
+	} cases[] = {{"1%/s", 10}, {"1.0%/s", 10}, {"99.9%/s", 999}, {"100%/s", 1000}, {"1000%/s", 10000}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *yaml = NULL;
+		_cleanup_(model_freep) struct model *m = NULL;
+
+		assert_true(asprintf(&yaml, ONE_SERVICE("drain: {pace: %s}"), cases[i].text) > 0);
+		m = parse(yaml);
+		assert_int_equal(m->services[0].pace_permille, cases[i].permille);
+	}
+}
+
+static void every_power_of_two_is_a_share_to_measure(void **state)
+{
+	(void)state;
+	for (uint32_t shift = 1; shift <= 16; shift++) {
+		_cleanup_free_ char *yaml = NULL;
+		_cleanup_(model_freep) struct model *m = NULL;
+
+		assert_true(asprintf(&yaml, ONE_SERVICE("measure: 1/%u"), 1U << shift) > 0);
+		m = parse(yaml);
+		assert_int_equal(m->services[0].measure_shift, shift);
+	}
 }
 
 static void a_long_drain_timeout_lifts_the_default_limit(void **state)
@@ -262,6 +377,21 @@ static void more_values_than_a_configuration_needs_are_refused(void **state)
 	(void)state;
 	assert_refused(values, strlen(values), "t.yaml:1:999996: more than 500000 values");
 	assert_refused(cohorts, strlen(cohorts), "t.yaml:4:5: service a has more than 4096 cohorts");
+}
+
+static void a_path_to_check_has_an_end(void **state)
+{
+#define HEALTH_PATH                                                                                                    \
+	"interfaces: [eth0]\nservices:\n  a: {address: 10.0.0.10, port: 80, forward: nat, health: {check: http, "      \
+	"path: /"
+#define VARIANTS "}, variants: {blue: {weight: 1, backends: [10.0.1.11:80]}}}\n"
+	_cleanup_free_ char *fits = repeat(HEALTH_PATH, "x", 254, VARIANTS);
+	_cleanup_free_ char *exceeds = repeat(HEALTH_PATH, "x", 255, VARIANTS);
+	_cleanup_(model_freep) struct model *m = parse(fits);
+
+	(void)state;
+	assert_int_equal(strlen(m->services[0].health.path), 255);
+	assert_refused(exceeds, strlen(exceeds), "t.yaml:3:79: path of health of a is '/xxx");
 }
 
 static void a_file_above_four_mib_is_refused(void **state)
@@ -439,13 +569,20 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_file_sets_interfaces_limits_and_times),
 		cmocka_unit_test(a_full_file_sets_a_nat_service),
+		cmocka_unit_test(a_full_file_sets_health_checks),
 		cmocka_unit_test(a_full_file_sets_a_udp_service),
 		cmocka_unit_test(what_is_left_out_has_its_default),
+		cmocka_unit_test(a_check_alone_has_its_defaults),
+		cmocka_unit_test(a_short_interval_lowers_the_default_timeout),
+		cmocka_unit_test(passive_health_needs_no_check),
+		cmocka_unit_test(a_pace_is_a_share_each_second),
+		cmocka_unit_test(every_power_of_two_is_a_share_to_measure),
 		cmocka_unit_test(a_long_drain_timeout_lifts_the_default_limit),
 		cmocka_unit_test(nat_backends_may_be_shared_and_protocols_are_apart),
 		cmocka_unit_test(fifty_problems_are_reported_and_no_more),
 		cmocka_unit_test(a_problem_found_late_stands_where_it_is_in_the_file),
 		cmocka_unit_test(more_values_than_a_configuration_needs_are_refused),
+		cmocka_unit_test(a_path_to_check_has_an_end),
 		cmocka_unit_test(a_file_above_four_mib_is_refused),
 		cmocka_unit_test(deep_nesting_is_refused),
 		cmocka_unit_test(aliases_cannot_multiply_a_file_without_bound),

@@ -15,6 +15,11 @@
 #define LLM TOP "  llm:\n    address: 10.0.0.10\n    port: 8000\n    forward: nat\n"
 #define BLUE "    variants: {blue: {weight: 1, backends: [10.0.1.11:8000]}}\n"
 
+/* The same for udp, whole: lines 1 to 8. */
+#define DNS TOP "  dns:\n    address: 10.0.0.10\n    port: 53\n    protocol: udp\n    forward: nat\n" BLUE
+
+#define PACE "a share each second from 1%/s to 1000%/s, as 10%/s or 2.5%/s\n"
+
 /* A service on one line. */
 #define SERVICE(name, address, forward, backends)                                                                      \
 	"  " name ": {address: " address ", port: 8000, protocol: tcp, forward: " forward                              \
@@ -31,9 +36,11 @@ static const struct mistake mistakes[] = {
 	{"a file of comments only", "# nothing\n",
 	 "t.yaml:1:1: the file is empty: write at least interfaces: and services:\n"},
 	{"a file that is a list", "- interfaces\n",
-	 "t.yaml:1:1: the configuration is a list: write a map with keys out of interfaces, services, limits, flows\n"},
+	 "t.yaml:1:1: the configuration is a list: write a map with keys out of interfaces, services, limits, flows, "
+	 "metrics\n"},
 	{"a file that is one word", "headgate\n",
-	 "t.yaml:1:1: the configuration is no map: write a map with keys out of interfaces, services, limits, flows\n"},
+	 "t.yaml:1:1: the configuration is no map: write a map with keys out of interfaces, services, limits, flows, "
+	 "metrics\n"},
 	{"a slip of YAML syntax", "interfaces: [eth0\nservices: {}\n",
 	 "t.yaml:2:9: did not find expected ',' or ']' while parsing a flow sequence: this is not valid YAML; look for "
 	 "a slip of indentation, quotes or brackets here\n"},
@@ -53,9 +60,10 @@ static const struct mistake mistakes[] = {
 	 "none\n"},
 	{"an unknown key near a known one", "interfaces: [eth0]\nservices: {}\nlimit: {}\n",
 	 "t.yaml:3:1: unknown key 'limit' in the configuration: did you mean limits? Known are interfaces, services, "
-	 "limits, flows\n"},
-	{"an unknown key near none", "interfaces: [eth0]\nservices: {}\nmetrics: {}\n",
-	 "t.yaml:3:1: unknown key 'metrics' in the configuration: known are interfaces, services, limits, flows\n"},
+	 "limits, flows, metrics\n"},
+	{"an unknown key near none", "interfaces: [eth0]\nservices: {}\ndashboard: {}\n",
+	 "t.yaml:3:1: unknown key 'dashboard' in the configuration: known are interfaces, services, limits, flows, "
+	 "metrics\n"},
 	{"a repeated key", "interfaces: [eth0]\nservices: {}\ninterfaces: [eth1]\n",
 	 "t.yaml:3:1: interfaces of the configuration is written twice, first on line 1: remove one\n"},
 	{"a key that is a list", "interfaces: [eth0]\nservices: {}\n? [a]\n: b\n",
@@ -77,7 +85,7 @@ static const struct mistake mistakes[] = {
 	 "t.yaml:1:14: an item of interfaces is a list: write the name of an interface, as eth0\n"},
 	{"a long unknown key", "interfaces: [eth0]\nservices: {}\na-key-that-is-longer-than-any-known-key-can-be: 1\n",
 	 "t.yaml:3:1: unknown key 'a-key-that-is-longer-than-any-known-key-can-...' in the configuration: known are "
-	 "interfaces, services, limits, flows\n"},
+	 "interfaces, services, limits, flows, metrics\n"},
 	{"services left empty", TOP,
 	 "t.yaml:2:10: services of the configuration is empty: write a map of services by name, or {} for none\n"},
 	{"a limit out of range", "interfaces: [eth0]\nservices: {}\nlimits: {services: 0, flows: 1000000000000}\n",
@@ -101,7 +109,7 @@ static const struct mistake mistakes[] = {
 	 "digits and dashes, at most 63, with no dash in front\n"},
 	{"a service that is no map", TOP "  llm: 10.0.0.10\n",
 	 "t.yaml:3:8: service llm is no map: write a map with keys out of address, port, protocol, forward, affinity, "
-	 "udp_miss, variants, cohorts, nat, drain\n"},
+	 "udp_miss, variants, cohorts, nat, drain, measure, health\n"},
 	{"a service without its keys", TOP "  llm: {}\n",
 	 "t.yaml:3:3: service llm has no address: write address: with the IP address that clients connect to\n"
 	 "t.yaml:3:3: service llm has no port: write port: with the port that clients connect to\n"
@@ -290,7 +298,81 @@ static const struct mistake mistakes[] = {
 	{"a drain limit below its timeout", LLM BLUE "    drain: {timeout: 10m, limit: 5m}\n",
 	 "t.yaml:8:34: limit of drain of llm is shorter than its timeout (600s): write at least as much\n"},
 	{"an unknown key of drain", LLM BLUE "    drain: {timout: 10m}\n",
-	 "t.yaml:8:13: unknown key 'timout' in drain of llm: did you mean timeout? Known are timeout, limit\n"},
+	 "t.yaml:8:13: unknown key 'timout' in drain of llm: did you mean timeout? Known are timeout, limit, "
+	 "on_change, "
+	 "on_rollback, pace\n"},
+	{"an unknown drain policy", LLM BLUE "    drain: {on_change: rest, on_rollback: drop}\n",
+	 "t.yaml:8:24: on_change of drain of llm is 'rest': write keep or reset\n"
+	 "t.yaml:8:43: on_rollback of drain of llm is 'drop': write keep or reset\n"},
+	{"a pace without a time", LLM BLUE "    drain: {pace: 10%}\n",
+	 "t.yaml:8:19: pace of drain of llm is '10%': write " PACE},
+	{"a pace of nothing", LLM BLUE "    drain: {pace: 0.5%/s}\n",
+	 "t.yaml:8:19: pace of drain of llm is '0.5%/s': write " PACE},
+	{"a pace beyond all use", LLM BLUE "    drain: {pace: 1000.1%/s}\n",
+	 "t.yaml:8:19: pace of drain of llm is '1000.1%/s': write " PACE},
+	{"a pace of hundredths", LLM BLUE "    drain: {pace: 1.25%/s}\n",
+	 "t.yaml:8:19: pace of drain of llm is '1.25%/s': write " PACE},
+	{"a pace without its whole part", LLM BLUE "    drain: {pace: .5%/s}\n",
+	 "t.yaml:8:19: pace of drain of llm is '.5%/s': write " PACE},
+	{"a share to measure that is no power of two", LLM BLUE "    measure: 1/10\n",
+	 "t.yaml:8:14: measure of service llm is '1/10': write all, or a share of 1/2, 1/4, 1/8 and so on to "
+	 "1/65536\n"},
+	{"a share to measure that is too small", LLM BLUE "    measure: 1/131072\n",
+	 "t.yaml:8:14: measure of service llm is '1/131072': write all, or a share of 1/2, 1/4, 1/8 and so on to "
+	 "1/65536\n"},
+	{"metrics for the world", "interfaces: [eth0]\nservices: {}\nmetrics: {listen: 0.0.0.0:9850}\n",
+	 "t.yaml:3:19: listen of metrics is '0.0.0.0:9850': write a loopback address and a port, as 127.0.0.1:9850\n"},
+	{"metrics without a port", "interfaces: [eth0]\nservices: {}\nmetrics: {listen: 127.0.0.1}\n",
+	 "t.yaml:3:19: listen of metrics is '127.0.0.1': write a loopback address and a port, as 127.0.0.1:9850\n"},
+	{"metrics without an address", "interfaces: [eth0]\nservices: {}\nmetrics: {}\n",
+	 "t.yaml:3:1: metrics has no listen: write listen: 127.0.0.1:9850\n"},
+	{"health without a check", LLM BLUE "    health: {path: /health}\n",
+	 "t.yaml:8:5: health of llm has no check: write check: http (or https, tcp, grpc), or check: none\n"},
+	{"an unknown check", LLM BLUE "    health: {check: ping}\n",
+	 "t.yaml:8:21: check of health of llm is 'ping': write none, tcp, http, https or grpc\n"},
+	{"an unknown key of health", LLM BLUE "    health: {check: tcp, timout: 1s}\n",
+	 "t.yaml:8:26: unknown key 'timout' in health of llm: did you mean timeout? Known are check, port, path, "
+	 "service, verify, interval, timeout, rise, fall, passive\n"},
+	{"a path for a tcp check", LLM BLUE "    health: {check: tcp, path: /health}\n",
+	 "t.yaml:8:26: path of health of llm has no meaning with check: tcp: remove it\n"},
+	{"keys of other checks", LLM BLUE "    health: {check: http, service: a, verify: none}\n",
+	 "t.yaml:8:27: service of health of llm has no meaning with check: http: remove it\n"
+	 "t.yaml:8:39: verify of health of llm has no meaning with check: http: remove it\n"},
+	{"a port for no check", LLM BLUE "    health: {check: none, port: 80}\n",
+	 "t.yaml:8:27: port of health of llm has no meaning with check: none: remove it\n"},
+	{"a path without its slash", LLM BLUE "    health: {check: http, path: health}\n",
+	 "t.yaml:8:33: path of health of llm is 'health': write a path as in a URL, as /health\n"},
+	{"a path that would end the request line",
+	 LLM BLUE "    health: {check: http, path: \"/ HTTP/1.0\\r\\nX: y\"}\n",
+	 "t.yaml:8:33: path of health of llm is '/ HTTP/1.0??X: y': write a path as in a URL, as /health\n"},
+	{"a path with a fragment", LLM BLUE "    health: {check: http, path: /health#now}\n",
+	 "t.yaml:8:33: path of health of llm is '/health#now': write a path as in a URL, as /health\n"},
+	{"a service name with a space", LLM BLUE "    health: {check: grpc, service: a b}\n",
+	 "t.yaml:8:36: service of health of llm is 'a b': write a service's name, as inference.v1.Completions, or "
+	 "leave it out for the whole server\n"},
+	{"https that would verify nothing without saying so", LLM BLUE "    health: {check: https}\n",
+	 "t.yaml:8:21: health of llm checks over https, and does not verify the certificates that backends show: "
+	 "write verify: none to say that this is known\n"},
+	{"https that should verify", LLM BLUE "    health: {check: https, verify: full}\n",
+	 "t.yaml:8:36: verify of health of llm is 'full': write none\n"},
+	{"a timeout beyond the interval", LLM BLUE "    health: {check: tcp, interval: 1s, timeout: 1001ms}\n",
+	 "t.yaml:8:49: timeout of health of llm is longer than its interval (1000ms): write at most as much\n"},
+	{"an interval that floods", LLM BLUE "    health: {check: tcp, interval: 99ms}\n",
+	 "t.yaml:8:36: interval of health of llm is 99ms: write 100ms or more\n"},
+	{"times of health that are none", LLM BLUE "    health: {check: tcp, interval: 2, timeout: 9ms}\n",
+	 "t.yaml:8:36: interval of health of llm is '2': write a time from 10ms to 1h, as 500ms, 2s or 1m\n"
+	 "t.yaml:8:48: timeout of health of llm is '9ms': write a time from 10ms to 1h, as 500ms, 2s or 1m\n"},
+	{"a time of health beyond an hour", LLM BLUE "    health: {check: tcp, interval: 3600001ms}\n",
+	 "t.yaml:8:36: interval of health of llm is '3600001ms': write a time from 10ms to 1h, as 500ms, 2s or 1m\n"},
+	{"a backend that nothing brings back or takes out", LLM BLUE "    health: {check: tcp, rise: 0, fall: 0}\n",
+	 "t.yaml:8:32: rise of health of llm is '0': write a whole number from 1 to 100\n"
+	 "t.yaml:8:41: fall of health of llm is '0': write a whole number from 1 to 100\n"},
+	{"a check of udp backends", DNS "    health: {check: tcp}\n",
+	 "t.yaml:9:21: health of dns checks with tcp, and its backends serve udp: write port: with a TCP port of "
+	 "theirs "
+	 "that tells how they are, or check: none\n"},
+	{"connections of udp backends", DNS "    health: {check: none, passive: 5}\n",
+	 "t.yaml:9:27: passive of health of dns has no meaning for udp, which has no connections: remove it\n"},
 	{"more services than the limit",
 	 "interfaces: [eth0]\nlimits: {services: 1}\nservices:\n" SERVICE("llm", "10.0.0.10", "nat", "10.0.1.11:8000")
 		 SERVICE("chat", "10.0.0.11", "nat", "10.0.1.11:8000"),

@@ -12,6 +12,7 @@
 
 static const char yaml[] =
 	"interfaces: [eth0, eth1]\n"
+	"metrics: {listen: 127.0.0.1:9850}\n"
 	"services:\n"
 	"  llm:\n"
 	"    address: 10.0.0.10\n"
@@ -24,6 +25,9 @@ static const char yaml[] =
 	"      empty: {weight: 0, backends: []}\n"
 	"    cohorts: [{source: 10.9.0.0/16, variant: canary}]\n"
 	"    nat: {sources: [10.0.1.5]}\n"
+	"    drain: {on_change: reset}\n"
+	"    measure: 1/8\n"
+	"    health: {check: http, path: /health}\n"
 	"  chat: {address: \"fd00::10\", port: 80, forward: dnat, variants: {blue: {weight: 1, backends: "
 	"[\"[fd00::1]:80\"]}}}\n";
 
@@ -73,7 +77,10 @@ static void a_copy_shares_nothing_with_its_original(void **state)
 	struct prefix source = prefix("10.9.0.0/16");
 
 	(void)state;
+	m->services[0].variants[2].backends[0].drained = true;
 	assert_int_equal(model_copy(m, &copy), 0);
+	m->services[0].variants[2].backends[0].drained = false;
+	m->services[0].health.path[0] = '\0';
 	assert_int_equal(service_switch(&m->services[0], "green", NULL), 0);
 	assert_int_equal(service_remove_cohort(&m->services[0], &source, NULL), 0);
 	m->services[0].variants[0].backends[1].weight = 9;
@@ -91,6 +98,12 @@ static void a_copy_shares_nothing_with_its_original(void **state)
 	assert_int_equal(copy->services[0].source_count, 1);
 	assert_int_equal(copy->services[1].vip.port, 80);
 	assert_int_equal(copy->limits.services, 64);
+	assert_int_equal(copy->metrics.port, 9850);
+	assert_int_equal(copy->services[0].on_change, DRAIN_RESET);
+	assert_int_equal(copy->services[0].measure_shift, 3);
+	assert_string_equal(copy->services[0].health.path, "/health");
+	assert_true(copy->services[0].variants[2].backends[0].drained);
+	assert_false(copy->services[0].variants[0].backends[0].drained);
 }
 
 static void a_variant_that_is_not_named_and_has_no_weight_stays_without(void **state)
@@ -237,6 +250,153 @@ static void only_the_exact_cohort_is_removed(void **state)
 	assert_int_equal(s->cohort_count, 1);
 }
 
+static struct endpoint endpoint(const char *text)
+{
+	struct endpoint e;
+
+	assert_int_equal(endpoint_parse(text, &e), 0);
+	return e;
+}
+
+static void a_backend_is_drained_and_taken_back(void **state)
+{
+	_cleanup_(model_freep) struct model *m = load();
+	struct service_model *s = &m->services[0];
+	struct endpoint first = endpoint("10.0.1.11:8000");
+
+	(void)state;
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(service_drain_backend(s, &first, true, NULL), 0);
+		assert_true(s->variants[0].backends[0].drained);
+		assert_false(s->variants[0].backends[1].drained);
+	}
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(service_drain_backend(s, &first, false, NULL), 0);
+		assert_false(s->variants[0].backends[0].drained);
+	}
+}
+
+static void a_backend_of_two_variants_is_drained_in_both_or_in_the_one_asked(void **state)
+{
+	_cleanup_(model_freep) struct model *m = load();
+	struct service_model *s = &m->services[0];
+	struct endpoint shared = endpoint("10.0.1.12:8000");
+
+	(void)state;
+	/* canary, with no weight and its cohort gone, now has the same server as blue. */
+	s->variants[2].backends[0].endpoint = shared;
+	s->cohort_count = 0;
+	assert_int_equal(service_drain_backend(s, &shared, true, NULL), 0);
+	assert_true(s->variants[0].backends[1].drained);
+	assert_true(s->variants[2].backends[0].drained);
+	assert_int_equal(service_drain_backend_of(s, "canary", &shared, false, NULL), 0);
+	assert_true(s->variants[0].backends[1].drained);
+	assert_false(s->variants[2].backends[0].drained);
+}
+
+static void a_drain_that_may_not_be_in_one_variant_changes_none(void **state)
+{
+	_cleanup_(model_freep) struct model *m = load();
+	struct service_model *s = &m->services[0];
+	struct endpoint shared = endpoint("10.0.2.11:8000");
+
+	(void)state;
+	s->variants[0].backends[1].endpoint = shared;
+	assert_int_equal(service_drain_backend(s, &shared, true, NULL), -EINVAL);
+	assert_false(s->variants[0].backends[1].drained);
+	assert_false(s->variants[1].backends[0].drained);
+}
+
+static void drains_that_leave_clients_with_nobody_are_refused_with_a_reason(void **state)
+{
+	static const struct {
+		const char *backend;
+		int err;
+		const char *why;
+	} cases[] = {
+		{"10.0.1.12:8000", -EINVAL,
+		 "10.0.1.12:8000 is the last backend of blue of llm that is not drained, and blue has weight 50: move "
+		 "the weight to others first (`headgate weights llm`)"},
+		{"10.0.2.11:8000", -EINVAL,
+		 "10.0.2.11:8000 is the last backend of green of llm that is not drained, and green has weight 50: "
+		 "move the weight to others first (`headgate weights llm`)"},
+		{"10.0.3.11:8000", -EINVAL,
+		 "10.0.3.11:8000 is the last backend of canary of llm that is not drained, and cohort 10.9.0.0/16 "
+		 "goes to canary: remove the cohort first (`headgate cohort remove llm 10.9.0.0/16`)"},
+		{"10.0.1.11:8001", -ENOENT,
+		 "llm has no backend 10.0.1.11:8001; `headgate services llm` lists those it has"},
+	};
+	_cleanup_(model_freep) struct model *m = load();
+	struct service_model *s = &m->services[0];
+	struct endpoint first = endpoint("10.0.1.11:8000");
+
+	(void)state;
+	assert_int_equal(service_drain_backend(s, &first, true, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct endpoint backend = endpoint(cases[i].backend);
+		struct refusal why = {};
+
+		assert_int_equal(service_drain_backend(s, &backend, true, &why), cases[i].err);
+		assert_string_equal(why.text, cases[i].why);
+	}
+	assert_false(s->variants[0].backends[1].drained);
+	assert_false(s->variants[1].backends[0].drained);
+	assert_false(s->variants[2].backends[0].drained);
+}
+
+static void a_variant_without_clients_is_drained_whole(void **state)
+{
+	_cleanup_(model_freep) struct model *m = load();
+	struct service_model *s = &m->services[0];
+	struct refusal why = {};
+
+	(void)state;
+	assert_int_equal(service_drain_variant(s, "blue", true, &why), -EINVAL);
+	assert_string_equal(why.text, "all backends of blue would be drained, and blue has weight 50: move the weight "
+				      "to others first (`headgate weights llm`)");
+	assert_int_equal(service_drain_variant(s, "canary", true, &why), -EINVAL);
+	assert_string_equal(why.text, "all backends of canary would be drained, and cohort 10.9.0.0/16 goes to canary: "
+				      "remove the cohort first (`headgate cohort remove llm 10.9.0.0/16`)");
+	assert_int_equal(service_drain_variant(s, "empty", true, &why), -EINVAL);
+	assert_string_equal(why.text, "empty of llm has no backends: give it some in the configuration first");
+	assert_int_equal(service_drain_variant(s, "blu", true, &why), -ENOENT);
+	assert_string_equal(why.text, "unknown variant 'blu' of llm; it has blue, green, canary, empty");
+	assert_false(s->variants[0].backends[0].drained);
+
+	assert_int_equal(service_switch(s, "green", NULL), 0);
+	assert_int_equal(service_drain_variant(s, "blue", true, NULL), 0);
+	assert_true(s->variants[0].backends[0].drained);
+	assert_true(s->variants[0].backends[1].drained);
+	assert_int_equal(service_drain_variant(s, "blue", false, NULL), 0);
+	assert_false(s->variants[0].backends[0].drained);
+	assert_false(s->variants[0].backends[1].drained);
+}
+
+static void a_drained_variant_gets_no_clients(void **state)
+{
+	static const char want[] = "all backends of blue of llm are drained: take one back into service first";
+	_cleanup_(model_freep) struct model *m = load();
+	struct service_model *s = &m->services[0];
+	struct endpoint first = endpoint("10.0.1.11:8000");
+	struct prefix source = prefix("10.8.0.0/16");
+	struct refusal why = {};
+
+	(void)state;
+	assert_int_equal(service_switch(s, "green", NULL), 0);
+	assert_int_equal(service_drain_variant(s, "blue", true, NULL), 0);
+	assert_int_equal(service_switch(s, "blue", &why), -EINVAL);
+	assert_string_equal(why.text, want);
+	assert_weights(s, 0, 100, 0, 0);
+	why.text[0] = '\0';
+	assert_int_equal(service_add_cohort(s, &source, "blue", true, &why), -EINVAL);
+	assert_string_equal(why.text, want);
+	assert_int_equal(s->cohort_count, 1);
+
+	assert_int_equal(service_drain_backend(s, &first, false, NULL), 0);
+	assert_int_equal(service_switch(s, "blue", NULL), 0);
+	assert_int_equal(service_add_cohort(s, &source, "blue", true, NULL), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -248,6 +408,12 @@ int main(void)
 		cmocka_unit_test(a_cohort_is_added_and_removed),
 		cmocka_unit_test(cohorts_that_cannot_be_are_refused_with_a_reason),
 		cmocka_unit_test(only_the_exact_cohort_is_removed),
+		cmocka_unit_test(a_backend_is_drained_and_taken_back),
+		cmocka_unit_test(a_backend_of_two_variants_is_drained_in_both_or_in_the_one_asked),
+		cmocka_unit_test(a_drain_that_may_not_be_in_one_variant_changes_none),
+		cmocka_unit_test(drains_that_leave_clients_with_nobody_are_refused_with_a_reason),
+		cmocka_unit_test(a_variant_without_clients_is_drained_whole),
+		cmocka_unit_test(a_drained_variant_gets_no_clients),
 	};
 
 	return cmocka_run_group_tests_name("model", tests, NULL, NULL);

@@ -333,15 +333,109 @@ static void a_cohort_moved_to_another_variant_stays_there(void **state)
 	assert_cohort(&f->merged->services[0], 0, "10.9.0.0/16", "blue", true);
 }
 
+/* Blue has two backends here, so that one may be drained. */
+#define TWO_BLUE                                                                                                       \
+	"    variants:\n      blue: {weight: 100, backends: [10.0.1.11:80, 10.0.1.12:80]}\n"                           \
+	"      green: {weight: 0, backends: [10.0.2.11:80]}\n"
+
+static void drain(struct service_model *s, const char *text)
+{
+	struct endpoint backend;
+
+	assert_int_equal(endpoint_parse(text, &backend), 0);
+	assert_int_equal(service_drain_backend(s, &backend, true, NULL), 0);
+}
+
+static void a_backend_drained_by_command_stays_drained(void **state)
+{
+	struct fixture *f = *state;
+	struct service_model *s = configure(f, SERVICE TWO_BLUE);
+
+	drain(s, "10.0.1.12:80");
+	drain(s, "10.0.2.11:80");
+	save(f);
+	s = merge(f, "llm: backend 10.0.1.12:80 of blue, drained by command, stays drained\n"
+		     "llm: backend 10.0.2.11:80 of green, drained by command, stays drained\n");
+	assert_false(s->variants[0].backends[0].drained);
+	assert_true(s->variants[0].backends[1].drained);
+	assert_true(s->variants[1].backends[0].drained);
+}
+
+static void a_backend_taken_back_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct service_model *s = configure(f, SERVICE TWO_BLUE);
+
+	drain(s, "10.0.1.12:80");
+	save(f);
+	s->variants[0].backends[1].drained = false;
+	save(f);
+	assert_file_is(f->path, "{\n  \"format\": 1,\n  \"services\": {}\n}");
+	assert_false(merge(f, NULL)->variants[0].backends[1].drained);
+}
+
+static void a_draining_is_dropped_with_its_backend(void **state)
+{
+	struct fixture *f = *state;
+
+	drain(configure(f, SERVICE TWO_BLUE), "10.0.1.12:80");
+	save(f);
+	configure(f, SERVICE VARIANTS("100", "0"));
+	merge(f, "llm: the draining of backend 10.0.1.12:80 of blue by command is dropped: blue of llm has no backend "
+		 "10.0.1.12:80\n");
+
+	configure(f, SERVICE "    variants: {green: {weight: 1, backends: [10.0.1.12:80, 10.0.1.13:80]}}\n");
+	assert_false(merge(f,
+			   "llm: the draining of backend 10.0.1.12:80 of blue by command is dropped: blue of llm has "
+			   "no backend 10.0.1.12:80\n")
+			     ->variants[0]
+			     .backends[0]
+			     .drained);
+}
+
+static void a_draining_is_dropped_where_it_would_leave_nobody(void **state)
+{
+	struct fixture *f = *state;
+
+	drain(configure(f, SERVICE TWO_BLUE), "10.0.1.11:80");
+	save(f);
+	configure(f, SERVICE VARIANTS("100", "0"));
+	assert_false(merge(f,
+			   "llm: the draining of backend 10.0.1.11:80 of blue by command is dropped: 10.0.1.11:80 is "
+			   "the last backend of blue of llm that is not drained, and blue has weight 100: move the "
+			   "weight to others first (`headgate weights llm`)\n")
+			     ->variants[0]
+			     .backends[0]
+			     .drained);
+}
+
+static void drained_backends_are_judged_by_the_weights_in_force(void **state)
+{
+	struct fixture *f = *state;
+	struct service_model *s = configure(f, SERVICE TWO_BLUE);
+
+	set_weights(s, 0, 100);
+	drain(s, "10.0.1.11:80");
+	drain(s, "10.0.1.12:80");
+	save(f);
+	s = merge(f, "llm: weights green=100, set by command, stay in force; the file says blue=100\n"
+		     "llm: backend 10.0.1.11:80 of blue, drained by command, stays drained\n"
+		     "llm: backend 10.0.1.12:80 of blue, drained by command, stays drained\n");
+	assert_weights(s, 0, 100);
+	assert_true(s->variants[0].backends[0].drained);
+	assert_true(s->variants[0].backends[1].drained);
+}
+
 static void what_was_merged_is_saved_as_it_was(void **state)
 {
 	struct fixture *f = *state;
-	struct service_model *s = configure(f, FILE_SAYS);
+	struct service_model *s = configure(f, SERVICE TWO_BLUE COHORT);
 	struct prefix source = prefix("10.8.0.0/16");
 	char first[4096] = "";
 	FILE *file;
 
 	set_weights(s, 90, 10);
+	drain(s, "10.0.1.11:80");
 	assert_int_equal(service_add_cohort(s, &source, "blue", true, NULL), 0);
 	save(f);
 	file = fopen(f->path, "r");
@@ -377,6 +471,12 @@ static void a_damaged_state_is_set_aside_and_not_obeyed(void **state)
 		{IN_LLM("\"cohorts\": [{\"source\": \"10.8.0.0/16\", \"variant\": \"blue\"}]"),
 		 "has a damaged service, 'llm'"},
 		{IN_LLM("\"cohorts\": [{\"source\": \"10.8.0.1/16\", \"variant\": \"blue\", \"added\": true}]"),
+		 "has a damaged service, 'llm'"},
+		{IN_LLM("\"drained\": {}"), "has a damaged service, 'llm'"},
+		{IN_LLM("\"drained\": [\"10.0.1.11:80\"]"), "has a damaged service, 'llm'"},
+		{IN_LLM("\"drained\": [{\"variant\": \"blue\", \"backend\": \"10.0.1.11\"}]"),
+		 "has a damaged service, 'llm'"},
+		{IN_LLM("\"drained\": [{\"variant\": \"Blue\", \"backend\": \"10.0.1.11:80\"}]"),
 		 "has a damaged service, 'llm'"},
 	};
 	struct fixture *f = *state;
@@ -479,6 +579,11 @@ int main(void)
 		TEST(an_added_cohort_is_dropped_where_the_file_speaks_against_it),
 		TEST(a_cohort_removed_by_command_stays_removed_while_the_file_has_it),
 		TEST(a_cohort_moved_to_another_variant_stays_there),
+		TEST(a_backend_drained_by_command_stays_drained),
+		TEST(a_backend_taken_back_is_forgotten),
+		TEST(a_draining_is_dropped_with_its_backend),
+		TEST(a_draining_is_dropped_where_it_would_leave_nobody),
+		TEST(drained_backends_are_judged_by_the_weights_in_force),
 		TEST(what_was_merged_is_saved_as_it_was),
 		TEST(a_damaged_state_is_set_aside_and_not_obeyed),
 		TEST(a_state_above_16_mib_is_set_aside),

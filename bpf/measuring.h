@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_MEASURING_H
+#define HEADGATE_MEASURING_H
+
+/*
+ * What TCP connections met, from their segments. Each direction has its own memory; all that crosses over is when a
+ * request began. A request is client data after server data: its first segment acknowledges something that the one of
+ * the request before did not.
+ */
+#include "flow.h"
+#include "histogram.h"
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline struct measurements *measurements_of(__u32 backend)
+{
+	return bpf_map_lookup_elem(&measurements, &backend);
+}
+
+static __always_inline void histogram_add(struct histogram *h, __u64 ns)
+{
+	__u32 bucket = histogram_bucket_of(ns);
+
+	h->sum_ns += ns;
+	h->count++;
+	if (bucket < HISTOGRAM_BUCKETS)
+		h->bucket[bucket]++;
+}
+
+static __always_inline __u64 since(__u64 then_ns)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	return now > then_ns ? now - then_ns : 0;
+}
+
+static __always_inline struct tcphdr *tcp_of(const struct packet *p)
+{
+	struct tcphdr *tcp = p->l4;
+
+	return (void *)(tcp + 1) > p->end ? NULL : tcp;
+}
+
+/**
+ * measure_client - a segment with data from the client
+ * @client, @flags: of its connection
+ * Return: true when it begins a request, which the caller notes for the other direction.
+ */
+static __always_inline bool measure_client(const struct packet *p, struct client_progress *client, __u32 *flags,
+					   __u32 backend)
+{
+	__u32 next = p->sequence + p->payload_bytes;
+	struct tcphdr *tcp = tcp_of(p);
+	struct measurements *m;
+	bool begins;
+	__u32 ack;
+
+	/* What a RST carries is no data (RFC 9293, 3.5.2), and must not move the mark that RSTs are judged by. */
+	if (!p->payload_bytes || p->tcp_flags & TCP_RST || !tcp)
+		return false;
+	ack = bpf_ntohl(tcp->ack_seq);
+	begins = !(*flags & FLOW_REQUESTED) || (ack != client->request_ack && sequence_after(next, client->next));
+	if (*flags & FLOW_REQUESTED && !sequence_after(next, client->next)) {
+		m = measurements_of(backend);
+		if (m)
+			m->client_retransmissions++;
+		return false;
+	}
+	client->next = next;
+	if (!begins)
+		return false;
+	client->request_ack = ack;
+	if (!(*flags & FLOW_REQUESTED))
+		__sync_fetch_and_or(flags, FLOW_REQUESTED);
+	m = measurements_of(backend);
+	if (m)
+		m->requests++;
+	return true;
+}
+
+/* The class of a response that begins with an HTTP/1 status line, "HTTP/1.1 200": 1 to 5; 0 for any other. */
+static __always_inline __u32 status_class(const struct packet *p)
+{
+	const __u8 *line = p->l4 + p->tcp_header_bytes;
+
+	if ((void *)line + 12 > p->end || p->payload_bytes < 12)
+		return 0;
+	if (line[0] != 'H' || line[1] != 'T' || line[2] != 'T' || line[3] != 'P' || line[4] != '/' || line[5] != '1' ||
+	    line[6] != '.' || line[8] != ' ' || line[9] < '1' || line[9] > '5')
+		return 0;
+	return line[9] - '0';
+}
+
+/* A segment with data from the server. */
+static __always_inline void measure_server(const struct packet *p, struct server_progress *server, __u32 backend)
+{
+	__u64 request_ns = server->request_ns;
+	struct tcphdr *tcp = tcp_of(p);
+	struct measurements *m;
+	__u32 next, class;
+
+	if (!p->payload_bytes || !tcp)
+		return;
+	next = bpf_ntohl(tcp->seq) + p->payload_bytes;
+	if (!sequence_after(next, server->next)) {
+		m = measurements_of(backend);
+		if (m)
+			m->server_retransmissions++;
+		return;
+	}
+	server->next = next;
+	if (!request_ns)
+		return;
+	server->request_ns = 0;
+	m = measurements_of(backend);
+	if (!m)
+		return;
+	m->responses++;
+	class = status_class(p);
+	if (class < STATUS_CLASSES)
+		m->status[class]++;
+	histogram_add(&m->first_byte, since(request_ns));
+}
+
+static __always_inline void measure_opened(__u32 backend)
+{
+	struct measurements *m = measurements_of(backend);
+
+	if (m)
+		m->measured++;
+}
+
+static __always_inline void measure_established(__u32 backend)
+{
+	struct measurements *m = measurements_of(backend);
+
+	if (m)
+		m->established++;
+}
+
+static __always_inline bool is_syn_ack(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
+}
+
+/* The first SYN-ACK: how long the server took, and where its data will begin. */
+static __always_inline void measure_syn_ack(struct server_progress *server, __u32 sequence, __u32 backend)
+{
+	struct measurements *m = measurements_of(backend);
+
+	server->next = sequence + 1;
+	if (m)
+		histogram_add(&m->handshake, since(server->opened_ns));
+}
+
+/**
+ * measure_end - flags that end a connection, or half of it, have been set
+ * @flags: the connection's; that it ended is counted once, whatever comes late
+ * @before, @ends: its flags without them, and them
+ * @by_client: who sent it
+ */
+static __always_inline void measure_end(__u32 *flags, __u32 before, __u32 ends, bool by_client, __u64 opened_ns,
+					__u32 backend)
+{
+	struct measurements *m;
+
+	if (flow_is_over(before) || !flow_is_over(before | ends))
+		return;
+	if (__sync_fetch_and_or(flags, FLOW_ENDED) & FLOW_ENDED)
+		return;
+	m = measurements_of(backend);
+	if (!m)
+		return;
+	if (!((before | ends) & FLOW_RESET))
+		m->closed++;
+	else if (by_client)
+		m->reset_by_client++;
+	else if (before & FLOW_REPLIED)
+		m->reset_by_server++;
+	else
+		m->refused++;
+	histogram_add(&m->duration, since(opened_ns));
+}
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_SAMPLED_H
+#define HEADGATE_SAMPLED_H
+
+/*
+ * Measuring where flows have no state: a hash sample of TCP connections gets an entry in a table of its own, which
+ * decides nothing. Both directions find it by the client's address and port.
+ */
+#include "measuring.h"
+#include "slot.h"
+
+/* @client, @port: of the client, whichever direction the packet goes. */
+static __always_inline bool is_sampled(const struct service *s, const struct packet *p, const struct address *client,
+				       __be16 port)
+{
+	return p->protocol == IPPROTO_TCP && !(hash_client(s->seed, client, port) & s->measure_mask);
+}
+
+static __always_inline void sampled_touch(struct sampled_flow *f)
+{
+	__u32 now = tick_now();
+
+	if (f->seen != now)
+		f->seen = now;
+}
+
+/* A SYN: a new connection, unless it is the SYN of one that is known. Returns whether it is new. */
+static __always_inline bool sampled_open(const struct packet *p, const struct flow_key *key, struct sampled_flow *known,
+					 __u32 backend)
+{
+	struct measurements *m = measurements_of(backend);
+	union scratch *space = scratch_space();
+	struct sampled_flow *fresh;
+
+	if (known && !flow_is_over(known->flags))
+		return false;
+	if (!m || !space)
+		return true;
+	fresh = &space->sampled_flow;
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	fresh->server.opened_ns = bpf_ktime_get_ns();
+	fresh->client.next = p->sequence_next;
+	fresh->backend = backend;
+	fresh->seen = tick_now();
+	if (bpf_map_update_elem(&sampled_flows, key, fresh, BPF_ANY))
+		m->unmeasured++;
+	else
+		m->measured++;
+	return true;
+}
+
+/* Sets flags; what they end is counted once. */
+static __always_inline void sampled_set(struct sampled_flow *f, __u32 flags, bool by_client)
+{
+	__u32 before;
+
+	if (!(flags & ~f->flags))
+		return;
+	before = __sync_fetch_and_or(&f->flags, flags);
+	measure_end(&f->flags, before, flags, by_client, f->server.opened_ns, f->backend);
+}
+
+/* The client's first acknowledgement of the SYN-ACK. */
+static __always_inline void sampled_establish(const struct packet *p, struct sampled_flow *f)
+{
+	struct tcphdr *tcp = tcp_of(p);
+
+	if (!tcp || !(p->tcp_flags & TCP_ACK) || (f->flags & (FLOW_REPLIED | FLOW_ESTABLISHED)) != FLOW_REPLIED)
+		return;
+	if (bpf_ntohl(tcp->ack_seq) - f->server_sequence - 1 >= (1U << 20))
+		return;
+	if (!(__sync_fetch_and_or(&f->flags, FLOW_ESTABLISHED) & FLOW_ESTABLISHED))
+		measure_established(f->backend);
+}
+
+/**
+ * sampled_request - a client's packet of a sampled connection
+ * @backend: where it goes
+ * Return: false for a SYN that is but another copy of a known one.
+ */
+static __always_inline bool sampled_request(const struct packet *p, __u32 service, __u32 backend)
+{
+	struct sampled_flow *f;
+	struct flow_key key;
+	__u32 ends;
+
+	flow_key_of_request(p, service, &key);
+	f = bpf_map_lookup_elem(&sampled_flows, &key);
+	if (packet_opens(p))
+		return sampled_open(p, &key, f, backend);
+	if (!f)
+		return true;
+	sampled_touch(f);
+	sampled_establish(p, f);
+	ends = flow_ends(p, &f->client);
+	if (measure_client(p, &f->client, &f->flags, f->backend))
+		f->server.request_ns = bpf_ktime_get_ns();
+	if (!(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client.next))
+		f->client.next = p->sequence_next;
+	sampled_set(f, ends, true);
+	return true;
+}
+
+/* A backend's packet of a sampled connection. */
+static __always_inline void sampled_reply(const struct packet *p, __u32 service)
+{
+	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
+	struct sampled_flow *f = bpf_map_lookup_elem(&sampled_flows, &key);
+	struct tcphdr *tcp = tcp_of(p);
+
+	if (!f || !tcp)
+		return;
+	sampled_touch(f);
+	if (is_syn_ack(p) && !(f->flags & FLOW_REPLIED)) {
+		f->server_sequence = bpf_ntohl(tcp->seq);
+		measure_syn_ack(&f->server, f->server_sequence, f->backend);
+		__sync_fetch_and_or(&f->flags, FLOW_REPLIED);
+	}
+	measure_server(p, &f->server, f->backend);
+	sampled_set(f, flow_flags_of(p, FLOW_SERVER_FIN), false);
+}
+
+#endif

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Fills the metrics' snapshot from the splitter, in one walk over the backend ids. */
+#include "snapshot.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#include "figures.h"
+
+/* All that the walk reads, by backend id. */
+struct counted {
+	struct backend_counters *traffic;
+	struct measurements *sampled;
+	struct silent_counters *silent;
+	uint32_t *slots;
+};
+
+static void counted_release(struct counted *c)
+{
+	free(c->traffic);
+	free(c->sampled);
+	free(c->silent);
+	free(c->slots);
+}
+
+static void count_slots(struct splitter *sp, uint32_t *ret_slots)
+{
+	uint32_t limit = datapath_limits(sp->datapath)->backends;
+
+	for (size_t i = 0; i < sp->model->service_count; i++) {
+		uint32_t service = splitter_service_id(sp, &sp->model->services[i]);
+		const struct table *t = splitter_table(sp, service, TABLE_MAIN);
+
+		for (uint32_t slot = 0; t->entries && slot < SLOTS; slot++) {
+			uint32_t id = datapath_row(sp->datapath, t->entries)->slot[slot] & SLOT_BACKEND;
+
+			if (id < limit)
+				ret_slots[id]++;
+		}
+	}
+}
+
+static int read_counted(struct splitter *sp, struct counted *ret)
+{
+	int error = datapath_all_backend_counters(sp->datapath, &ret->traffic);
+
+	if (!error)
+		error = datapath_all_measurements(sp->datapath, &ret->sampled);
+	if (!error)
+		error = datapath_all_silent_counters(sp->datapath, &ret->silent);
+	if (error)
+		return error;
+	ret->slots = calloc(datapath_limits(sp->datapath)->backends, sizeof(*ret->slots));
+	if (!ret->slots)
+		return -ENOMEM;
+	count_slots(sp, ret->slots);
+	return 0;
+}
+
+/* --- what the model says --- */
+
+static int fill_variant(const struct variant_model *model, struct metrics_variant *v)
+{
+	v->name = model->name;
+	v->weight = model->weight;
+	v->backends = calloc(model->backend_count + 1, sizeof(*v->backends));
+	if (!v->backends)
+		return -ENOMEM;
+	v->backend_count = model->backend_count;
+	for (size_t b = 0; b < model->backend_count; b++) {
+		const struct endpoint *endpoint = &model->backends[b].endpoint;
+
+		endpoint_format(&endpoint->address, endpoint->port, v->backends[b].address);
+		v->backends[b].drained = model->backends[b].drained;
+	}
+	return 0;
+}
+
+static int fill_service(struct daemon *d, const struct service_model *model, struct metrics_service *s)
+{
+	int error = datapath_service_counters(d->datapath, splitter_service_id(d->splitter, model), &s->counters);
+
+	s->name = model->name;
+	endpoint_format(&model->vip.address, model->vip.port, s->vip);
+	s->protocol = model->protocol;
+	s->forward = model->forward;
+	s->sampled = figures_scale(model) > 1;
+	s->measure_shift = model->measure_shift;
+	s->variants = calloc(model->variant_count + 1, sizeof(*s->variants));
+	if (!s->variants)
+		return -ENOMEM;
+	for (size_t v = 0; v < model->variant_count && !error; v++)
+		error = fill_variant(&model->variants[v], &s->variants[s->variant_count++]);
+	return error;
+}
+
+/* --- what was counted --- */
+
+static struct metrics_backend *find_backend(const struct variant_model *model, struct metrics_variant *v,
+					    const struct backend_identity *identity)
+{
+	for (size_t b = 0; b < model->backend_count; b++)
+		if (address_equal(&model->backends[b].endpoint.address, &identity->address) &&
+		    htons(model->backends[b].endpoint.port) == identity->port)
+			return &v->backends[b];
+	return NULL;
+}
+
+/* One id's counts: to its variant's total, and to its own line if it is in the configuration. */
+static void add_id(struct daemon *d, const struct counted *c, uint32_t id, const struct variant_model *model,
+		   struct metrics_variant *v)
+{
+	const struct backend_state *state = &d->splitter->backends[id];
+	struct metrics_backend *b = find_backend(model, v, &state->identity);
+	const struct measured one = {c->traffic[id], c->sampled[id], c->silent[id], state->active};
+	const struct health *health;
+	const char *why;
+
+	measured_add(&v->total, &one);
+	v->share += (double)c->slots[id] / SLOTS;
+	if (!b)
+		return;
+	health = patrol_health(d->patrol, id, &why);
+	b->traffic = one.traffic;
+	b->active = one.active;
+	b->failed = one.silent.failed;
+	b->refused = one.sampled.refused;
+	b->health = health ? health->state : HEALTH_UNKNOWN;
+	b->in_rotation = state->use == ID_USED && state->in_rotation;
+}
+
+/* Which service of the model an id belongs to, or -1: one that has left. */
+static int service_index(const struct splitter *sp, const char *name)
+{
+	for (size_t i = 0; i < sp->model->service_count; i++)
+		if (strcmp(sp->model->services[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+static void add_ids(struct daemon *d, const struct counted *c, struct metrics_snapshot *s)
+{
+	const struct model *model = d->splitter->model;
+
+	for (uint32_t id = 1; id < datapath_limits(d->datapath)->backends; id++) {
+		const struct backend_state *b = &d->splitter->backends[id];
+		int service = b->use == ID_FREE ? -1 : service_index(d->splitter, b->identity.service);
+		int variant = service < 0 ? -1 : service_find_variant(&model->services[service], b->identity.variant);
+
+		if (variant >= 0)
+			add_id(d, c, id, &model->services[service].variants[variant],
+			       &s->services[service].variants[variant]);
+	}
+}
+
+static void fill_tables(const struct daemon *d, struct metrics_snapshot *s)
+{
+	const struct flow_totals *use = &d->splitter->totals;
+	const struct limits *size = datapath_limits(d->datapath);
+	const struct metrics_flow_table tables[] = {
+		{"half_open", use->half_open, size->half_open},
+		{"established", use->established, size->established},
+		{"source_ports", use->source_ports, size->half_open + size->established},
+		{"sampled", use->sampled, size->established},
+	};
+
+	memcpy(s->tables, tables, sizeof(tables));
+	s->table_count = ARRAY_SIZE(tables);
+}
+
+int snapshot_render(struct daemon *d, char **ret_text, size_t *ret_length)
+{
+	const struct model *model = d->splitter->model;
+	_cleanup_(counted_release) struct counted counted = {};
+	struct metrics_snapshot s = {
+		.version = HEADGATE_VERSION,
+		.abi = HEADGATE_ABI,
+		.uptime_s = (now_ns() - d->started_ns) / 1e9,
+		.adopted = datapath_adopted(d->datapath),
+		.services = calloc(model->service_count + 1, sizeof(*s.services)),
+	};
+	int error = s.services ? read_counted(d->splitter, &counted) : -ENOMEM;
+
+	for (size_t i = 0; i < model->service_count && !error; i++)
+		error = fill_service(d, &model->services[i], &s.services[s.service_count++]);
+	if (!error) {
+		fill_tables(d, &s);
+		add_ids(d, &counted, &s);
+		error = metrics_render(&s, ret_text, ret_length);
+	}
+	metrics_release(&s);
+	return error;
+}
