@@ -52,6 +52,7 @@ begin()
 	lab_standard nat
 	cat >"$LAB/headgate.yaml" <<-END
 		interfaces: [front, back]
+		metrics: {listen: "127.0.0.1:9850"}
 		services:
 		  web:
 		    address: $vip
@@ -129,6 +130,11 @@ say "And the 50 keep-alive connections?"
 kept=$(lab_traffic_stop kept)
 tell "$(lab_json '"%d requests on %d connections, all begun on %s" % (d["requests"], d["connections"], ", ".join(d["variants"]))' "$kept")"
 claim "none broke, none was ever answered by another server" 'd["broken"] == 0 and d["moved"] == 0' "$kept"
+
+say "What the data path measured, as Prometheus scrapes it: $LAB_BUILD/metrics.prom."
+lab_exec splitter curl -sS -o "$LAB_BUILD/metrics.prom" http://127.0.0.1:9850/metrics
+lab_headgate services web | sed -n '/^VARIANT/,/^$/p' | sed 's/^/   | /'
+tell "$(grep -c '^headgate_' "$LAB_BUILD/metrics.prom") series"
 
 lab_json 'json.dumps({
 	"requests": d["requests"], "failed": d["failed"],
