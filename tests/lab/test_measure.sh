@@ -190,56 +190,6 @@ test_clients_that_reset_in_the_middle_of_an_answer()
 	is_the_truth
 }
 
-test_a_stalled_syn_makes_the_handshake_as_long()
-{
-	local service
-	lab_exec green1 nft -f - <<-END
-		table inet truth {
-			set seen4 { type ipv4_addr . inet_service; flags dynamic; }
-			set seen6 { type ipv6_addr . inet_service; flags dynamic; }
-			chain input {
-				type filter hook input priority 0;
-				tcp flags & (syn|ack) == syn ip saddr . tcp sport != @seen4 add @seen4 { ip saddr . tcp sport } drop
-				tcp flags & (syn|ack) == syn ip6 saddr . tcp sport != @seen6 add @seen6 { ip6 saddr . tcp sport } drop
-			}
-		}
-	END
-	trap 'lose_nothing green1' EXIT
-	clients_of_all '{"closed": 10}' deaf --connections 10 --concurrency 10
-	lose_nothing green1
-	is_the_truth
-	for service in $services; do
-		lab_assert '0.85 < d["variants"][2]["measured"]["handshake_s"]["p50"] < 2' \
-			"$(lab_api GET "/v1/services/$service")"
-	done
-}
-
-# One in four, in turn: so no segment is lost time after time.
-lose_data() # HOST
-{
-	lab_exec "$1" nft -f - <<-END
-		table inet truth {
-			chain input {
-				type filter hook input priority 0;
-				ip saddr != 127.0.0.1 tcp flags & psh == psh numgen inc mod 4 == 0 drop
-				ip6 saddr != ::1 tcp flags & psh == psh numgen inc mod 4 == 0 drop
-			}
-		}
-	END
-}
-
-test_retransmissions_are_those_that_both_kernels_count()
-{
-	trap 'lose_nothing green2 client' EXIT
-	lose_data green2
-	lose_data client
-	clients_of_all '{"closed": 10}' lossy --connections 10 --concurrency 10 --requests 4 --timeout 30
-	lose_nothing green2 client
-	is_the_truth
-	lab_assert 'd["variants"][3]["measured"]["client_retransmissions"] > 0' "$(lab_api GET /v1/services/nat4)"
-	lab_assert 'd["variants"][3]["measured"]["server_retransmissions"] > 0' "$(lab_api GET /v1/services/dnat6)"
-}
-
 active_is() # SERVICE COUNT
 {
 	lab_assert "sum(v['active'] for v in d['variants']) == $2" "$(lab_api GET "/v1/services/$1")"
