@@ -189,23 +189,13 @@ static void render_one(const struct invocation *call, const json_t *body)
 	view_backends(services);
 }
 
-static enum exit_code list(const struct invocation *call)
-{
-	_cleanup_free_ char *path = NULL;
-
-	if (call->argument_count == 1)
-		return converse(call, "GET", "/v1/services", NULL, render_all);
-	path = service_path(call->arguments[1], "");
-	return converse(call, "GET", path, NULL, render_one);
-}
-
 static enum exit_code run(const struct invocation *call)
 {
 	static const char *const actions[] = {"list", "drain", "undrain", NULL};
 	const char *action = call->arguments[0];
 
 	if (!strcmp(action, "list") && call->argument_count <= 2)
-		return list(call);
+		return converse_services(call, render_all, render_one);
 	if (!strcmp(action, "drain") && call->argument_count == 3)
 		return change(call, true);
 	if (!strcmp(action, "undrain") && call->argument_count == 3)

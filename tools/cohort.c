@@ -46,16 +46,6 @@ static enum exit_code remove_prefix(const struct invocation *call)
 	return converse(call, "DELETE", path, request, render_changed);
 }
 
-static enum exit_code list(const struct invocation *call)
-{
-	_cleanup_free_ char *path = NULL;
-
-	if (call->argument_count == 1)
-		return converse(call, "GET", "/v1/services", NULL, render_all);
-	path = service_path(call->arguments[1], "");
-	return converse(call, "GET", path, NULL, render_one);
-}
-
 static enum exit_code run(const struct invocation *call)
 {
 	static const char *const actions[] = {"add", "remove", "list", NULL};
@@ -66,7 +56,7 @@ static enum exit_code run(const struct invocation *call)
 	if (!strcmp(action, "remove") && call->argument_count == 3)
 		return remove_prefix(call);
 	if (!strcmp(action, "list") && call->argument_count <= 2)
-		return list(call);
+		return converse_services(call, render_all, render_one);
 	return complain_action(call, action, actions);
 }
 

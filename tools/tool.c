@@ -127,3 +127,15 @@ double member_number(const json_t *object, const char *key)
 {
 	return json_number_value(json_object_get(object, key));
 }
+
+enum exit_code converse_services(const struct invocation *call,
+				 void (*render_all)(const struct invocation *call, const json_t *body),
+				 void (*render_one)(const struct invocation *call, const json_t *body))
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (call->argument_count == 1)
+		return converse(call, "GET", "/v1/services", NULL, render_all);
+	path = service_path(call->arguments[1], "");
+	return converse(call, "GET", path, NULL, render_one);
+}

@@ -100,6 +100,11 @@ void print_json(const json_t *value);
 enum exit_code converse(const struct invocation *call, const char *method, const char *path, const json_t *request,
 			void (*render)(const struct invocation *call, const json_t *body));
 
+/* "list" and "list SERVICE" of a command: asks for all services, or for the one that the second argument names. */
+enum exit_code converse_services(const struct invocation *call,
+				 void (*render_all)(const struct invocation *call, const json_t *body),
+				 void (*render_one)(const struct invocation *call, const json_t *body));
+
 /* "/v1/services/NAME" and @rest, the name escaped. To be freed; NULL: out of memory. */
 char *service_path(const char *name, const char *rest);
 
