@@ -8,12 +8,13 @@
  * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
  * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
  */
-#define HEADGATE_ABI 2
+#define HEADGATE_ABI 3
 
 #define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
 #define VARIANTS_MAX 16U     /* of one service */
 #define SOURCES_MAX 16U      /* source addresses of one NAT service */
 #define SOURCE_IDS_MAX 1024U /* source addresses of all services together */
+#define SERVER_ID_MAX 8U     /* bytes of a QUIC server id */
 
 /* An IPv4 or IPv6 address in network byte order; IPv4 is mapped, ::ffff:a.b.c.d (RFC 4291, 2.5.5.2). */
 struct address {
@@ -49,32 +50,42 @@ struct service_key {
 _Static_assert(sizeof(struct service_key) == 20, "ABI");
 
 enum forward_mode {
-	FORWARD_NAT,  /* destination and source rewritten; every flow has state */
-	FORWARD_DNAT, /* destination rewritten; replies by the static reverse map */
+	FORWARD_NAT,   /* destination and source rewritten; every flow has state */
+	FORWARD_DNAT,  /* destination rewritten; replies by the static reverse map */
+	FORWARD_L2DSR, /* the frame's MAC rewritten; replies do not come by here, nor in the modes below */
+	FORWARD_IPIP,  /* in another IP packet to the backend (RFC 2003, RFC 2473) */
+	FORWARD_GUE,   /* in UDP to the backend (draft-ietf-intarea-gue-09, as Linux has it) */
 };
 
 enum service_flags {
 	SERVICE_CLIENT_AFFINITY = 1 << 0, /* the slot is of the client's address alone */
 	SERVICE_COHORTS = 1 << 1,         /* some client may be in a cohort */
 	SERVICE_UDP_MISS_BASE = 1 << 2,   /* an unknown UDP flow of a tracked slot goes to base, not to the entry */
+	SERVICE_QUIC = 1 << 3,            /* UDP that is QUIC: only an Initial (or 0-RTT) opens a flow */
 };
 
 /* One service, by id; id 0 is never used. */
 struct service {
 	struct table main;
 	struct service_key vip;
-	__u32 flags;       /* enum service_flags */
-	__u32 seed;        /* of the slot hash; made from the service's name */
-	__u8 mode;         /* enum forward_mode */
-	__u8 source_count; /* 0: each backend's own source is used */
-	__be16 zero;
+	__u32 flags;        /* enum service_flags */
+	__u32 seed;         /* of the slot hash; made from the service's name */
+	__u8 mode;          /* enum forward_mode */
+	__u8 source_count;  /* 0: each backend's own source is used */
+	__be16 tunnel_port; /* gue: destination port of the outer UDP header */
 	__u16 port_min; /* of rewritten sources, host byte order, both inclusive; the pair is one aligned 32-bit word */
 	__u16 port_max;
 	__u16 source[SOURCES_MAX]; /* ids of the addresses to rewrite to */
 	__u32 measure_mask;        /* stateless modes: connections whose hash has none of these bits are measured */
+	struct address
+		outer_source[2]; /* ipip, gue: towards IPv4 and IPv6 backends, [1] IPv6; zero: the backend's source */
+	__u32 outer_entropy[2];  /* bits of that address's last word, host byte order, that the flow's hash fills */
+	__u8 server_id_bytes;    /* QUIC: length of the server id in connection ids, 1..SERVER_ID_MAX; 0: no routing by
+				    them */
+	__u8 zero[3];
 	struct table variant[VARIANTS_MAX]; /* tables of variants that a cohort points at */
 };
-_Static_assert(sizeof(struct service) == 208, "ABI");
+_Static_assert(sizeof(struct service) == 252, "ABI");
 
 struct cohort_key {
 	__u32 prefix_bits; /* 32 for the service, plus the bits of the (mapped) source prefix */
@@ -111,7 +122,8 @@ struct backend {
 	__be16 port;
 	__u8 variant;    /* index in its service */
 	__u8 hop_active; /* which of @hop is in force: the other is written, then this flips */
-	__u32 service;
+	__u16 service;
+	__u16 mtu;      /* of the link to it; 0: not known, and nothing is too big */
 	__u32 endpoint; /* lowest id of a backend with the same address, port and protocol: owner of its source ports */
 	__u16 source;   /* id of this host's own address towards it, for NAT without configured sources; 0: none */
 	__u16 reset_below; /* of connections that are not where their slot points: those whose hash is below are reset
@@ -159,6 +171,47 @@ enum flow_flags {
 };
 
 #define FLOW_ENDS (FLOW_CLIENT_FIN | FLOW_SERVER_FIN | FLOW_RESET)
+
+/*
+ * QUIC connection ids that carry a server id in the clear, in the octets after the first
+ * (draft-ietf-quic-load-balancers, plaintext) -> backend id.
+ */
+struct server_id_key {
+	__u32 service;
+	__u8 server_id[SERVER_ID_MAX]; /* the first server_id_bytes; the rest is zero */
+};
+_Static_assert(sizeof(struct server_id_key) == 12, "ABI");
+
+/* Fragments of one packet: RFC 791, RFC 8200 4.5. */
+struct fragment_key {
+	struct address source;
+	struct address destination;
+	__be32 id;     /* IPv4's 16 bits are in the low half, as they stand */
+	__u8 protocol; /* IPv4 only; 0 for IPv6 */
+	__u8 zero[3];
+};
+_Static_assert(sizeof(struct fragment_key) == 40, "ABI");
+
+/* What became of a first fragment, for those that follow it. */
+struct fragment {
+	struct address client; /* where a reply's fragments go, or whose source a request's are given (NAT) */
+	__u32 backend;
+	__u32 seen; /* tick of the first fragment */
+	__u16 service;
+	__u8 reply;
+	__u8 zero;
+	__u32 hash; /* the flow's, for the outer header */
+};
+_Static_assert(sizeof(struct fragment) == 32, "ABI");
+
+/* A fragment that came before its first one, handed to the daemon, which sends it again a little later. */
+#define EARLY_FRAGMENT_BYTES 2048U
+struct early_fragment {
+	__u32 ifindex;
+	__u32 length; /* of @frame */
+	__u8 frame[EARLY_FRAGMENT_BYTES];
+};
+_Static_assert(sizeof(struct early_fragment) == 2056, "ABI");
 
 /* What measuring remembers of a TCP connection's two directions. Sequence numbers are in host byte order. */
 struct client_progress {
@@ -235,7 +288,8 @@ enum next_hop_kind {
 
 struct next_hop_entry {
 	struct next_hop hop;
-	__u32 kind; /* enum next_hop_kind */
+	__u16 kind; /* enum next_hop_kind */
+	__u16 mtu;  /* of the link; 0: not known */
 };
 _Static_assert(sizeof(struct next_hop_entry) == 20, "ABI");
 
@@ -257,6 +311,8 @@ enum drop_reason {
 	DROP_NO_SOURCE,       /* NAT: no source address is known to rewrite to */
 	DROP_PORTS_EXHAUSTED, /* NAT: no free source port towards the backend */
 	DROP_FLOW_TABLE_FULL, /* NAT: no room for one more flow */
+	DROP_TOO_BIG,         /* larger than the link to where it goes takes; its sender is told, at a bounded rate */
+	DROP_LONE_FRAGMENT,   /* the first fragment of its packet did not come in time */
 	DROP_REASONS
 };
 
@@ -266,9 +322,11 @@ struct service_counters {
 	__u64 flow_misses;    /* of those: connections older than the change, sent to base */
 	__u64 flow_overflows; /* packets of flows that found the established table full, or no room at all */
 	__u64 drops[DROP_REASONS];
+	__u64 echo_answers;    /* echo requests answered here; counted at the lowest service id of the address */
+	__u64 too_big_answers; /* "fragmentation needed" and "packet too big" sent from here */
 	__u64 zero;
 };
-_Static_assert(sizeof(struct service_counters) == 96, "ABI");
+_Static_assert(sizeof(struct service_counters) == 128, "ABI");
 
 /* Per CPU, by backend id. Bytes are of the IP packet as it came, headers included, link layer excluded. */
 struct backend_counters {

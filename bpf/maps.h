@@ -19,7 +19,37 @@ struct {
 	__type(value, __u32);
 } vips SEC(".maps");
 
-/* The same for who answers: backend's address, port, protocol. */
+/* Addresses of services, for what has no port: the lowest id of a service with that address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct address);
+	__type(value, __u32);
+} vip_addresses SEC(".maps");
+
+/* Server ids in QUIC connection ids -> backend id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct server_id_key);
+	__type(value, __u32);
+} server_ids SEC(".maps");
+
+/* First fragments of the last moments. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment);
+} fragments SEC(".maps");
+
+/* Fragments that came before their first one, on their way to the daemon. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} early_fragments SEC(".maps");
+
+/* Who answers: backend's address, port, protocol. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);

@@ -14,6 +14,8 @@ const char *name_of_drop(enum drop_reason reason)
 		[DROP_NO_SOURCE] = "no_source",
 		[DROP_PORTS_EXHAUSTED] = "ports_exhausted",
 		[DROP_FLOW_TABLE_FULL] = "flow_table_full",
+		[DROP_TOO_BIG] = "too_big",
+		[DROP_LONE_FRAGMENT] = "lone_fragment",
 	};
 
 	return names[reason];
@@ -21,7 +23,12 @@ const char *name_of_drop(enum drop_reason reason)
 
 const char *name_of_forward(enum forward_mode mode)
 {
-	return mode == FORWARD_NAT ? "nat" : "dnat";
+	static const char *const names[] = {
+		[FORWARD_NAT] = "nat",   [FORWARD_DNAT] = "dnat", [FORWARD_L2DSR] = "l2dsr",
+		[FORWARD_IPIP] = "ipip", [FORWARD_GUE] = "gue",
+	};
+
+	return names[mode];
 }
 
 const char *name_of_protocol(uint8_t protocol)
