@@ -22,26 +22,22 @@ static __always_inline enum verdict drop(__u32 service, enum drop_reason reason)
 	return VERDICT_DROP;
 }
 
-static __always_inline void count_request(const struct packet *p, __u32 backend, bool opened)
+/* A packet that leaves, at its backend. */
+static __always_inline void count_departure(const struct packet *p, const struct departure *to)
 {
-	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &backend);
+	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &to->backend);
 
 	if (!c)
 		return;
+	if (to->reply) {
+		c->server_packets++;
+		c->server_bytes += p->bytes;
+		return;
+	}
 	c->client_packets++;
 	c->client_bytes += p->bytes;
-	if (opened)
+	if (to->opened)
 		c->opened++;
-}
-
-static __always_inline void count_reply(const struct packet *p, __u32 backend)
-{
-	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &backend);
-
-	if (!c)
-		return;
-	c->server_packets++;
-	c->server_bytes += p->bytes;
 }
 
 #endif

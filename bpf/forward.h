@@ -6,10 +6,16 @@
 #include "count.h"
 #include "flow.h"
 
-static __always_inline void forward_to(struct packet *p, const struct next_hop *hop)
+/* 0, or -1: no Ethernet header in the frame. */
+static __always_inline int forward_to(const struct frame *f, const struct next_hop *hop)
 {
-	__builtin_memcpy(p->ethernet->h_dest, hop->destination_mac, sizeof(hop->destination_mac));
-	__builtin_memcpy(p->ethernet->h_source, hop->source_mac, sizeof(hop->source_mac));
+	struct ethhdr *eth = frame_at(f, 0, sizeof(*eth));
+
+	if (!eth)
+		return -1;
+	__builtin_memcpy(eth->h_dest, hop->destination_mac, sizeof(hop->destination_mac));
+	__builtin_memcpy(eth->h_source, hop->source_mac, sizeof(hop->source_mac));
+	return 0;
 }
 
 /* The hop in force, or NULL while the backend's neighbour is not known. */
@@ -34,7 +40,7 @@ static __always_inline void neighbour_wanted(const struct address *client, __u32
  * @ret: set with NEXT_HOP_REACHABLE
  * Return: enum next_hop_kind; no route at all is NEXT_HOP_UNRESOLVED.
  */
-static __always_inline int client_hop(const struct address *client, const struct next_hop **ret)
+static __always_inline int client_hop(const struct address *client, const struct next_hop_entry **ret)
 {
 	struct next_hop_key key = {.prefix_bits = 128, .address = *client};
 	struct next_hop_entry *entry = bpf_map_lookup_elem(&next_hops, &key);
@@ -43,7 +49,7 @@ static __always_inline int client_hop(const struct address *client, const struct
 		return NEXT_HOP_UNRESOLVED;
 	if (entry->kind == NEXT_HOP_UNRESOLVED)
 		neighbour_wanted(client, entry->hop.ifindex);
-	*ret = &entry->hop;
+	*ret = entry;
 	return entry->kind;
 }
 

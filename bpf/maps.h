@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "parse.h"
 
 /* Virtual address, port, protocol -> service id. */
 struct {
@@ -185,19 +186,22 @@ struct {
 
 /* Values that are too large for the stack of 512 bytes, while they are put together. One program at a time runs on a
  * CPU. */
-union scratch {
-	struct source_port source_port;
-	struct sampled_flow sampled_flow;
+struct scratch {
+	struct packet packet;
+	union {
+		struct source_port source_port;
+		struct sampled_flow sampled_flow;
+	};
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, union scratch);
+	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-static __always_inline union scratch *scratch_space(void)
+static __always_inline struct scratch *scratch_space(void)
 {
 	__u32 zero = 0;
 

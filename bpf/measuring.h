@@ -34,13 +34,6 @@ static __always_inline __u64 since(__u64 then_ns)
 	return now > then_ns ? now - then_ns : 0;
 }
 
-static __always_inline struct tcphdr *tcp_of(const struct packet *p)
-{
-	struct tcphdr *tcp = p->l4;
-
-	return (void *)(tcp + 1) > p->end ? NULL : tcp;
-}
-
 /**
  * measure_client - a segment with data from the client
  * @client, @flags: of its connection
@@ -50,15 +43,13 @@ static __always_inline bool measure_client(const struct packet *p, struct client
 					   __u32 backend)
 {
 	__u32 next = p->sequence + p->payload_bytes;
-	struct tcphdr *tcp = tcp_of(p);
+	__u32 ack = p->acknowledged;
 	struct measurements *m;
 	bool begins;
-	__u32 ack;
 
 	/* What a RST carries is no data (RFC 9293, 3.5.2), and must not move the mark that RSTs are judged by. */
-	if (!p->payload_bytes || p->tcp_flags & TCP_RST || !tcp)
+	if (!p->payload_bytes || p->tcp_flags & TCP_RST)
 		return false;
-	ack = bpf_ntohl(tcp->ack_seq);
 	begins = !(*flags & FLOW_REQUESTED) || (ack != client->request_ack && sequence_after(next, client->next));
 	if (*flags & FLOW_REQUESTED && !sequence_after(next, client->next)) {
 		m = measurements_of(backend);
@@ -79,11 +70,12 @@ static __always_inline bool measure_client(const struct packet *p, struct client
 }
 
 /* The class of a response that begins with an HTTP/1 status line, "HTTP/1.1 200": 1 to 5; 0 for any other. */
-static __always_inline __u32 status_class(const struct packet *p)
+static __always_inline __u32 status_class(const struct frame *f, const struct packet *p)
 {
-	const __u8 *line = p->l4 + p->tcp_header_bytes;
+	__u32 at = p->l4 + p->tcp_header_bytes;
+	const __u8 *line = at < HEADERS_MAX ? frame_at(f, at, 12) : NULL;
 
-	if ((void *)line + 12 > p->end || p->payload_bytes < 12)
+	if (!line || p->payload_bytes < 12)
 		return 0;
 	if (line[0] != 'H' || line[1] != 'T' || line[2] != 'T' || line[3] != 'P' || line[4] != '/' || line[5] != '1' ||
 	    line[6] != '.' || line[8] != ' ' || line[9] < '1' || line[9] > '5')
@@ -92,16 +84,16 @@ static __always_inline __u32 status_class(const struct packet *p)
 }
 
 /* A segment with data from the server. */
-static __always_inline void measure_server(const struct packet *p, struct server_progress *server, __u32 backend)
+static __always_inline void measure_server(const struct frame *f, const struct packet *p,
+					   struct server_progress *server, __u32 backend)
 {
+	__u32 next = p->sequence + p->payload_bytes;
 	__u64 request_ns = server->request_ns;
-	struct tcphdr *tcp = tcp_of(p);
 	struct measurements *m;
-	__u32 next, class;
+	__u32 class;
 
-	if (!p->payload_bytes || !tcp)
+	if (!p->payload_bytes)
 		return;
-	next = bpf_ntohl(tcp->seq) + p->payload_bytes;
 	if (!sequence_after(next, server->next)) {
 		m = measurements_of(backend);
 		if (m)
@@ -116,7 +108,7 @@ static __always_inline void measure_server(const struct packet *p, struct server
 	if (!m)
 		return;
 	m->responses++;
-	class = status_class(p);
+	class = status_class(f, p);
 	if (class < STATUS_CLASSES)
 		m->status[class]++;
 	histogram_add(&m->first_byte, since(request_ns));

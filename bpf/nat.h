@@ -51,7 +51,7 @@ static __always_inline __u32 nat_source(const struct service *s, const struct ba
 static __always_inline int nat_allocate(const struct service *s, const struct backend *b, __u32 backend,
 					const struct flow_key *flow, struct flow *ret)
 {
-	union scratch *space = scratch_space();
+	struct scratch *space = scratch_space();
 	__u32 random = bpf_get_prandom_u32();
 	__u32 ports = *(const volatile __u32 *)&s->port_min; /* both in one load, as they are stored */
 	__u32 first_port = ports & 0xffff;
@@ -113,15 +113,13 @@ static __always_inline struct source_port *nat_port_of(const struct flow_key *ke
  */
 static __always_inline bool nat_handshake_done(const struct packet *p, const struct source_port *port)
 {
-	struct tcphdr *tcp = p->l4;
-
 	if (!(port->flags & FLOW_REPLIED))
 		return false;
 	if (p->protocol == IPPROTO_UDP)
 		return true;
-	if (!(p->tcp_flags & TCP_ACK) || (void *)(tcp + 1) > p->end)
+	if (!(p->tcp_flags & TCP_ACK))
 		return false;
-	return bpf_ntohl(tcp->ack_seq) - port->server_sequence - 1 < (1U << 20);
+	return p->acknowledged - port->server_sequence - 1 < (1U << 20);
 }
 
 /* A first packet: choose, allocate, write down. 0 or -(1 + enum drop_reason). */
@@ -219,7 +217,8 @@ static __always_inline int nat_request(const struct packet *p, const struct serv
 	}
 	*ret_opened = !f;
 	if (!f)
-		return packet_opens(p) ? nat_open(p, s, c, &key, ret) : -(1 + DROP_NO_FLOW);
+		return packet_opens(p) || p->protocol == IPPROTO_UDP ? nat_open(p, s, c, &key, ret)
+								     : -(1 + DROP_NO_FLOW);
 	ret->backend = f->backend;
 	ret->source = f->source;
 	ret->source_port = f->source_port;
@@ -242,24 +241,23 @@ static __always_inline void nat_tell_client_side(const struct packet *p, const s
 }
 
 /* What a backend's packet says of its flow: a first answer, data, or the end. */
-static __always_inline void nat_reply_seen(const struct packet *p, struct source_port *port)
+static __always_inline void nat_reply_seen(const struct frame *f, const struct packet *p, struct source_port *port)
 {
 	__u32 flags = flow_flags_of(p, FLOW_SERVER_FIN);
-	struct tcphdr *tcp = tcp_of(p);
 	__u32 now = tick_now();
 	__u32 before;
 
 	if (port->seen != now)
 		port->seen = now;
-	measure_server(p, &port->server, port->backend);
-	if (p->protocol == IPPROTO_UDP || (is_syn_ack(p) && tcp))
+	measure_server(f, p, &port->server, port->backend);
+	if (p->protocol == IPPROTO_UDP || is_syn_ack(p))
 		flags |= FLOW_REPLIED;
 	if (!(flags & ~port->flags))
 		return;
-	if (tcp && is_syn_ack(p))
-		port->server_sequence = bpf_ntohl(tcp->seq);
+	if (is_syn_ack(p))
+		port->server_sequence = p->sequence;
 	before = __sync_fetch_and_or(&port->flags, flags);
-	if (tcp && is_syn_ack(p) && !(before & FLOW_REPLIED))
+	if (is_syn_ack(p) && !(before & FLOW_REPLIED))
 		measure_syn_ack(&port->server, port->server_sequence, port->backend);
 	if (!(flags & FLOW_ENDS))
 		return;

@@ -36,8 +36,7 @@ static __always_inline __u64 sum_words(const void *data, __u32 words)
 }
 
 /* The segment that answers @p: RFC 9293, 3.10.7.1. */
-static __always_inline void reset_tcp(const struct packet *p, __be32 sequence, __be32 acknowledgement,
-				      struct tcphdr *ret)
+static __always_inline void reset_tcp(const struct packet *p, struct tcphdr *ret)
 {
 	bool acknowledges = p->tcp_flags & TCP_ACK;
 	__u64 sum;
@@ -48,11 +47,10 @@ static __always_inline void reset_tcp(const struct packet *p, __be32 sequence, _
 	ret->doff = sizeof(*ret) / 4;
 	ret->rst = 1;
 	if (acknowledges) {
-		ret->seq = acknowledgement;
+		ret->seq = bpf_htonl(p->acknowledged);
 	} else {
 		ret->ack = 1;
-		ret->ack_seq = bpf_htonl(bpf_ntohl(sequence) + p->payload_bytes + !!(p->tcp_flags & TCP_SYN) +
-					 !!(p->tcp_flags & TCP_FIN));
+		ret->ack_seq = bpf_htonl(p->sequence_next);
 	}
 	sum = sum_words(ret, sizeof(*ret) / 4) + bpf_htons(IPPROTO_TCP) + bpf_htons(sizeof(*ret));
 	if (p->ipv6)
@@ -100,32 +98,36 @@ static __always_inline void swap_macs(struct ethhdr *eth)
 /* Length of the frame that answers @p. */
 static __always_inline __u32 reset_frame_bytes(const struct packet *p)
 {
-	return sizeof(struct ethhdr) + (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) +
-	       sizeof(struct tcphdr);
+	return p->l3 + (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct tcphdr);
 }
 
 /**
  * reset_write - turn a frame into the RST that answers it
- * @data, @end: the frame, cut to reset_frame_bytes() by the hook; still begins as it came
- * @p: what it was; its pointers are not used
+ * @f: the frame, cut to reset_frame_bytes() by the hook; still begins as it came
+ * @p: what it was
  * Return: 0, or -1 when the frame is too short for it.
  */
-static __always_inline int reset_write(void *data, void *end, const struct packet *p, const struct tcphdr *answer)
+static __always_inline int reset_write(const struct frame *f, const struct packet *p, const struct tcphdr *answer)
 {
-	struct ethhdr *eth = data;
-	void *l3 = eth + 1;
+	__u32 ip_bytes = p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+	struct ethhdr *eth = frame_at(f, 0, sizeof(*eth));
+	void *ip = frame_at(f, p->l3, sizeof(struct iphdr));
+	struct tcphdr *tcp;
 
+	if (!eth || !ip)
+		return -1;
 	if (p->ipv6) {
-		if (l3 + sizeof(struct ipv6hdr) + sizeof(*answer) > end)
+		ip = frame_at(f, p->l3, sizeof(struct ipv6hdr));
+		if (!ip)
 			return -1;
-		reset_ipv6(p, l3);
-		__builtin_memcpy(l3 + sizeof(struct ipv6hdr), answer, sizeof(*answer));
+		reset_ipv6(p, ip);
 	} else {
-		if (l3 + sizeof(struct iphdr) + sizeof(*answer) > end)
-			return -1;
-		reset_ipv4(p, l3);
-		__builtin_memcpy(l3 + sizeof(struct iphdr), answer, sizeof(*answer));
+		reset_ipv4(p, ip);
 	}
+	tcp = frame_at(f, p->l3 + ip_bytes, sizeof(*tcp));
+	if (!tcp)
+		return -1;
+	*tcp = *answer;
 	swap_macs(eth);
 	return 0;
 }

@@ -29,7 +29,7 @@ static __always_inline bool sampled_open(const struct packet *p, const struct fl
 					 __u32 backend)
 {
 	struct measurements *m = measurements_of(backend);
-	union scratch *space = scratch_space();
+	struct scratch *space = scratch_space();
 	struct sampled_flow *fresh;
 
 	if (known && !flow_is_over(known->flags))
@@ -63,11 +63,9 @@ static __always_inline void sampled_set(struct sampled_flow *f, __u32 flags, boo
 /* The client's first acknowledgement of the SYN-ACK. */
 static __always_inline void sampled_establish(const struct packet *p, struct sampled_flow *f)
 {
-	struct tcphdr *tcp = tcp_of(p);
-
-	if (!tcp || !(p->tcp_flags & TCP_ACK) || (f->flags & (FLOW_REPLIED | FLOW_ESTABLISHED)) != FLOW_REPLIED)
+	if (!(p->tcp_flags & TCP_ACK) || (f->flags & (FLOW_REPLIED | FLOW_ESTABLISHED)) != FLOW_REPLIED)
 		return;
-	if (bpf_ntohl(tcp->ack_seq) - f->server_sequence - 1 >= (1U << 20))
+	if (p->acknowledged - f->server_sequence - 1 >= (1U << 20))
 		return;
 	if (!(__sync_fetch_and_or(&f->flags, FLOW_ESTABLISHED) & FLOW_ESTABLISHED))
 		measure_established(f->backend);
@@ -102,21 +100,20 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 }
 
 /* A backend's packet of a sampled connection. */
-static __always_inline void sampled_reply(const struct packet *p, __u32 service)
+static __always_inline void sampled_reply(const struct frame *frame, const struct packet *p, __u32 service)
 {
 	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
 	struct sampled_flow *f = bpf_map_lookup_elem(&sampled_flows, &key);
-	struct tcphdr *tcp = tcp_of(p);
 
-	if (!f || !tcp)
+	if (!f)
 		return;
 	sampled_touch(f);
 	if (is_syn_ack(p) && !(f->flags & FLOW_REPLIED)) {
-		f->server_sequence = bpf_ntohl(tcp->seq);
+		f->server_sequence = p->sequence;
 		measure_syn_ack(&f->server, f->server_sequence, f->backend);
 		__sync_fetch_and_or(&f->flags, FLOW_REPLIED);
 	}
-	measure_server(p, &f->server, f->backend);
+	measure_server(frame, p, &f->server, f->backend);
 	sampled_set(f, flow_flags_of(p, FLOW_SERVER_FIN), false);
 }
 

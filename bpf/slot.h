@@ -67,6 +67,15 @@ static __always_inline void cohort_read(const struct service *s, const struct co
 	ret->remember = true;
 }
 
+/* The backend has been named by the packet itself. */
+static __always_inline void choose_named(__u32 backend, struct choice *ret)
+{
+	ret->entry = backend;
+	ret->base = backend;
+	ret->tracked = false;
+	ret->remember = false;
+}
+
 /**
  * choose - where a client's slot points
  * @hash: client_hash()

@@ -3,54 +3,47 @@
 #define HEADGATE_SPLIT_H
 
 /*
- * The way of a packet, for every hook: parse, service, slot, flow, backend, count, forward.
+ * The way of a packet, for every hook: parse, service, slot, flow, backend; then the hook edits, counts and forwards.
  */
 #include "count.h"
 #include "forward.h"
+#include "fragment.h"
 #include "nat.h"
-#include "parse.h"
+#include "outer.h"
+#include "parse_rare.h"
+#include "quic.h"
 #include "reset.h"
 #include "rewrite.h"
 #include "sampled.h"
 #include "slot.h"
 #include "tracked.h"
 
-/* Where a packet that is to be sent goes, and for which service. */
-struct departure {
-	__u32 ifindex;
-	__u32 service;
-};
-
-/* What a client's packet is to become. Set by the service's mode. */
-struct plan {
-	struct tuple tuple;
-	__u32 backend;
-	bool opened;
-};
-
-/* Destination rewritten, client kept. 0 or -(1 + enum drop_reason). */
-static __always_inline int plan_dnat(const struct packet *p, const struct service *s, __u32 service,
-				     const struct choice *c, struct plan *ret)
+/* Destination rewritten, client kept; or, in modes that rewrite nothing, just the backend. */
+static __always_inline void plan_stateless(const struct packet *p, const struct service *s, __u32 service,
+					   const struct choice *c, struct departure *ret)
 {
+	bool opened = false;
+
 	ret->tuple.source = p->source;
 	ret->tuple.source_port = p->source_port;
 	if (c->tracked) {
-		ret->backend = tracked_backend(p, s, service, c, &ret->opened);
+		ret->backend = tracked_backend(p, s, service, c, &opened);
+		ret->opened = opened;
 	} else {
 		ret->backend = c->entry;
 		ret->opened = p->protocol == IPPROTO_TCP && packet_opens(p);
 	}
-	return 0;
 }
 
 /* Destination and source rewritten. 0 or -(1 + enum drop_reason). */
 static __always_inline int plan_nat(const struct packet *p, const struct service *s, __u32 service,
-				    const struct choice *c, struct plan *ret)
+				    const struct choice *c, struct departure *ret)
 {
 	struct address *source;
 	struct nat_flow flow;
+	bool opened = false;
 	__u32 id;
-	int error = nat_request(p, s, service, c, &flow, &ret->opened);
+	int error = nat_request(p, s, service, c, &flow, &opened);
 
 	if (error)
 		return error;
@@ -61,6 +54,7 @@ static __always_inline int plan_nat(const struct packet *p, const struct service
 	ret->tuple.source = *source;
 	ret->tuple.source_port = flow.source_port;
 	ret->backend = flow.backend;
+	ret->opened = opened;
 	return 0;
 }
 
@@ -86,68 +80,103 @@ static __always_inline enum verdict reset_connection(const struct packet *p, con
 		port = f ? nat_port_of(&key, f) : NULL;
 		if (port)
 			__sync_fetch_and_or(&port->flags, over);
-	} else {
+	} else if (s->mode == FORWARD_DNAT) {
 		/* Counted like all that is measured: of the sample. */
 		sampled = bpf_map_lookup_elem(&sampled_flows, &key);
 		first = sampled && !(__sync_fetch_and_or(&sampled->flags, over) & FLOW_DRAINED);
+	} else {
+		first = false; /* nothing is measured */
 	}
 	if (first && m)
 		m->reset_by_drain++;
 	return VERDICT_RESET;
 }
 
+/**
+ * depart_to_backend - what a client's packet is to become on its way to ret->backend
+ * @ret: its backend, and the source if one is rewritten, are set; the rest is filled in
+ * Return: VERDICT_SEND, VERDICT_TOO_BIG, or VERDICT_DROP.
+ */
+static __always_inline enum verdict depart_to_backend(const struct packet *p, const struct service *s,
+						      const struct backend *b, struct departure *ret)
+{
+	__u32 room = b->mtu;
+	int error;
+
+	ret->hop = backend_hop(b);
+	if (!ret->hop)
+		return drop(ret->service, DROP_NO_NEXT_HOP);
+	if (s->mode == FORWARD_IPIP || s->mode == FORWARD_GUE) {
+		ret->edit = s->mode == FORWARD_GUE ? EDIT_GUE : EDIT_IPIP;
+		error = outer_plan(s, b, ret->hash, ret);
+		if (error)
+			return drop(ret->service, -error - 1);
+		room -= room ? outer_bytes(ret) : 0;
+	} else if (s->mode == FORWARD_L2DSR) {
+		ret->edit = EDIT_NONE;
+	} else {
+		ret->edit = EDIT_TUPLE;
+		ret->tuple.destination = b->address;
+		ret->tuple.destination_port = b->port;
+	}
+	if (room && p->wire_bytes > room) {
+		ret->mtu = room;
+		drop(ret->service, DROP_TOO_BIG);
+		return VERDICT_TOO_BIG;
+	}
+	return VERDICT_SEND;
+}
+
 /* A packet from a client to a service. */
-static __always_inline enum verdict split_request(struct packet *p, __u32 service, struct departure *ret)
+static __always_inline enum verdict split_request(const struct frame *f, struct packet *p, __u32 service,
+						  struct departure *ret)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
-	const struct next_hop *hop;
 	struct choice choice;
-	struct plan plan = {};
 	struct backend *b;
+	int error = 0;
+	__u32 named;
 	__u64 hash;
-	int error;
 
 	if (!s)
 		return VERDICT_PASS;
+	ret->service = service;
 	if (p->malformed)
 		return drop(service, DROP_MALFORMED);
 	if (p->hop_limit <= 1)
 		return drop(service, DROP_TTL);
 	hash = client_hash(s, p);
+	ret->hash = hash;
 	choose(s, service, p, hash, &choice);
-	error = s->mode == FORWARD_NAT ? plan_nat(p, s, service, &choice, &plan)
-				       : plan_dnat(p, s, service, &choice, &plan);
+	if (s->flags & SERVICE_QUIC) {
+		p->opens = quic_opens(f, p);
+		named = quic_backend(f, p, s, service);
+		if (named)
+			choose_named(named, &choice);
+	}
+	if (s->mode == FORWARD_NAT)
+		error = plan_nat(p, s, service, &choice, ret);
+	else
+		plan_stateless(p, s, service, &choice, ret);
 	if (error)
 		return drop(service, -error - 1);
-	b = plan.backend ? bpf_map_lookup_elem(&backends, &plan.backend) : NULL;
+	b = ret->backend ? bpf_map_lookup_elem(&backends, &ret->backend) : NULL;
 	if (!b)
 		return drop(service, DROP_NO_BACKEND);
-	if (reset_is_due(p, b, plan.backend, &choice, hash))
-		return reset_connection(p, s, service, plan.backend);
-	hop = backend_hop(b);
-	if (!hop)
-		return drop(service, DROP_NO_NEXT_HOP);
-	if (s->mode != FORWARD_NAT && is_sampled(s, p, &p->source, p->source_port) &&
-	    !sampled_request(p, service, plan.backend))
-		plan.opened = false;
-	plan.tuple.destination = b->address;
-	plan.tuple.destination_port = b->port;
-	if (rewrite(p, &plan.tuple))
-		return drop(service, DROP_MALFORMED);
-	count_request(p, plan.backend, plan.opened);
-	ret->ifindex = hop->ifindex;
-	ret->service = service;
-	forward_to(p, hop);
-	return VERDICT_SEND;
+	if (reset_is_due(p, b, ret->backend, &choice, hash))
+		return reset_connection(p, s, service, ret->backend);
+	if (s->mode == FORWARD_DNAT && backend_hop(b) && is_sampled(s, p, &p->source, p->source_port) &&
+	    !sampled_request(p, service, ret->backend))
+		ret->opened = false;
+	return depart_to_backend(p, s, b, ret);
 }
 
 /* A backend's packet on its way to the client; @client is where it goes. */
-static __always_inline enum verdict reply_to(struct packet *p, __u32 service, __u32 backend,
+static __always_inline enum verdict reply_to(const struct packet *p, __u32 service, __u32 backend,
 					     const struct address *client, __be16 client_port, struct departure *ret)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
-	const struct next_hop *hop = NULL;
-	struct tuple tuple;
+	const struct next_hop_entry *hop = NULL;
 	int kind = client_hop(client, &hop);
 
 	if (!s || kind == NEXT_HOP_LOCAL)
@@ -158,22 +187,26 @@ static __always_inline enum verdict reply_to(struct packet *p, __u32 service, __
 		return drop(service, DROP_TTL);
 	if (kind != NEXT_HOP_REACHABLE || !hop)
 		return drop(service, DROP_NO_NEXT_HOP);
-	tuple.source = s->vip.address;
-	tuple.source_port = s->vip.port;
-	tuple.destination = *client;
-	tuple.destination_port = client_port;
-	if (rewrite(p, &tuple))
-		return drop(service, DROP_MALFORMED);
-	count_reply(p, backend);
-	ret->ifindex = hop->ifindex;
+	ret->hop = &hop->hop;
 	ret->service = service;
-	forward_to(p, hop);
+	ret->backend = backend;
+	ret->reply = true;
+	ret->edit = EDIT_TUPLE;
+	ret->tuple.source = s->vip.address;
+	ret->tuple.source_port = s->vip.port;
+	ret->tuple.destination = *client;
+	ret->tuple.destination_port = client_port;
+	if (hop->mtu && p->wire_bytes > hop->mtu) {
+		ret->mtu = hop->mtu;
+		drop(service, DROP_TOO_BIG);
+		return VERDICT_TOO_BIG;
+	}
 	return VERDICT_SEND;
 }
 
 /* A packet from a backend's address and port: a reply, unless it is to this host or to nobody we know. */
-static __always_inline enum verdict split_reply(struct packet *p, const struct reply_origin *origin,
-						struct departure *ret)
+static __always_inline enum verdict split_reply(const struct frame *f, const struct packet *p,
+						const struct reply_origin *origin, struct departure *ret)
 {
 	__u32 endpoint = origin->backend;
 	struct source_port *port;
@@ -184,48 +217,123 @@ static __always_inline enum verdict split_reply(struct packet *p, const struct r
 		b = bpf_map_lookup_elem(&backends, &endpoint);
 		if (!b)
 			return VERDICT_PASS;
-		s = bpf_map_lookup_elem(&services, &b->service);
+		s = bpf_map_lookup_elem(&services, &(__u32){b->service});
 		if (s && !p->malformed && is_sampled(s, p, &p->destination, p->destination_port))
-			sampled_reply(p, b->service);
+			sampled_reply(f, p, b->service);
 		return reply_to(p, b->service, endpoint, &p->destination, p->destination_port, ret);
 	}
 	port = nat_reply(p, endpoint);
 	if (!port)
 		return VERDICT_PASS;
 	if (!p->malformed) {
-		nat_reply_seen(p, port);
+		nat_reply_seen(f, p, port);
 		if (port->flags & FLOW_DRAINED && !(p->tcp_flags & TCP_RST))
 			return VERDICT_RESET;
 	}
 	return reply_to(p, port->flow.service, port->backend, &port->flow.client, port->flow.port, ret);
 }
 
-/**
- * split - decide a frame
- * @p: zeroed; filled from the frame
- * @data, @end: the frame from its Ethernet header on
- * @ret: set with VERDICT_SEND
- */
-static __always_inline enum verdict split(struct packet *p, void *data, void *end, struct departure *ret)
+/* A later fragment goes where its first one went. */
+static __always_inline enum verdict split_fragment(const struct frame *f, const struct packet *p, struct departure *ret)
 {
-	struct reply_origin *origin;
+	struct fragment *first = fragment_first(p);
+	struct service *s;
+	struct backend *b;
+	__u32 id;
+
+	if (!first)
+		return fragment_early(f, p);
+	if (!first->backend)
+		return VERDICT_PASS;
+	id = first->service;
+	if (first->reply)
+		return reply_to(p, id, first->backend, &first->client, 0, ret);
+	s = bpf_map_lookup_elem(&services, &id);
+	b = bpf_map_lookup_elem(&backends, &first->backend);
+	if (!s || !b)
+		return VERDICT_PASS;
+	ret->service = id;
+	ret->backend = first->backend;
+	ret->hash = first->hash;
+	ret->tuple.source = first->client;
+	if (p->malformed)
+		return drop(id, DROP_MALFORMED);
+	if (p->hop_limit <= 1)
+		return drop(id, DROP_TTL);
+	return depart_to_backend(p, s, b, ret);
+}
+
+/* What cannot be read and is to a service's address is nobody else's. */
+static __always_inline enum verdict split_broken(const struct packet *p)
+{
+	__u32 *service = bpf_map_lookup_elem(&vip_addresses, &p->destination);
+
+	return service ? drop(*service, DROP_MALFORMED) : VERDICT_PASS;
+}
+
+/**
+ * split - decide a frame that comes from a client
+ * @whole: read what is rare too; else VERDICT_RARE says that another program must
+ * @p: filled from the frame
+ * @ret: zeroed; set with VERDICT_SEND and VERDICT_TOO_BIG
+ *
+ * Return: VERDICT_REPLY: it comes from a backend, which is another program's part.
+ */
+static __always_inline enum verdict split(const struct frame *f, bool whole, struct packet *p, struct departure *ret)
+{
+	enum parsed parsed = whole ? parse_whole(f, p) : parse(f, p);
 	struct service_key key = {};
+	enum verdict verdict;
 	__u32 *service;
 
-	if (parse(data, end, p))
+	if (parsed == NOT_OURS)
 		return VERDICT_PASS;
+	if (parsed == BROKEN)
+		return split_broken(p);
+	if (parsed == RARE)
+		return VERDICT_RARE;
+	if (parsed == IS_ICMP)
+		return whole ? VERDICT_PASS : VERDICT_ICMP;
+	if (whole && p->fragment == FRAGMENT_LATER)
+		return split_fragment(f, p, ret);
 	key.address = p->destination;
 	key.port = p->destination_port;
 	key.protocol = p->protocol;
 	service = bpf_map_lookup_elem(&vips, &key);
-	if (service)
-		return split_request(p, *service, ret);
+	if (!service) {
+		key.address = p->source;
+		key.port = p->source_port;
+		if (bpf_map_lookup_elem(&reply_origins, &key))
+			return VERDICT_REPLY;
+		if (whole && p->fragment == FRAGMENT_FIRST)
+			fragment_passes(p);
+		return VERDICT_PASS;
+	}
+	verdict = split_request(f, p, *service, ret);
+	if (whole && p->fragment == FRAGMENT_FIRST && verdict == VERDICT_SEND)
+		fragment_remember(p, ret);
+	return verdict;
+}
+
+/* The same for a frame from a backend. */
+static __always_inline enum verdict split_from_backend(const struct frame *f, struct packet *p, struct departure *ret)
+{
+	struct service_key key = {};
+	struct reply_origin *origin;
+	enum verdict verdict;
+
+	if (parse_whole(f, p) != PARSED || p->fragment == FRAGMENT_LATER)
+		return VERDICT_PASS;
 	key.address = p->source;
 	key.port = p->source_port;
+	key.protocol = p->protocol;
 	origin = bpf_map_lookup_elem(&reply_origins, &key);
-	if (origin)
-		return split_reply(p, origin, ret);
-	return VERDICT_PASS;
+	if (!origin)
+		return VERDICT_PASS;
+	verdict = split_reply(f, p, origin, ret);
+	if (p->fragment == FRAGMENT_FIRST && verdict == VERDICT_SEND)
+		fragment_remember(p, ret);
+	return verdict;
 }
 
 #endif

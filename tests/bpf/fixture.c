@@ -25,6 +25,8 @@ static void size_maps(struct xdp_bpf *s, const struct fixture_sizes *sizes)
 		__u32 entries;
 	} all[] = {
 		{s->maps.vips, SERVICES_MAX},
+		{s->maps.vip_addresses, SERVICES_MAX},
+		{s->maps.server_ids, BACKENDS_MAX},
 		{s->maps.reply_origins, BACKENDS_MAX},
 		{s->maps.services, SERVICES_MAX},
 		{s->maps.rows, ROWS_MAX},

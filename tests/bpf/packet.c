@@ -174,12 +174,13 @@ static bool read_ipv4(const struct frame *f, struct reading *r)
 {
 	const __u8 *l3 = f->data + ETHERNET_BYTES;
 
-	if (f->bytes < ETHERNET_BYTES + IPV4_BYTES || l3[0] >> 4 != 4 || get16(l3 + 6) & 0x3fff)
+	if (f->bytes < ETHERNET_BYTES + IPV4_BYTES || l3[0] >> 4 != 4 || get16(l3 + 6) & 0x1fff)
 		return false;
 	r->l4 = ETHERNET_BYTES + (l3[0] & 15) * 4;
 	if (r->l4 < ETHERNET_BYTES + IPV4_BYTES)
 		return false;
 	r->ip_bytes = get16(l3 + 2);
+	r->first_fragment = get16(l3 + 6) & 0x2000;
 	r->hop_limit = l3[8];
 	r->protocol = l3[9];
 	r->source = address_from_bytes(l3 + 12, false);
@@ -210,7 +211,7 @@ static bool l4_lengths_fit(const struct frame *f, const struct reading *r, __u32
 
 	if (r->protocol == IPPROTO_TCP)
 		return room >= TCP_BYTES && l4[12] >> 4 >= 5 && (l4[12] >> 4) * 4U <= room;
-	return room >= UDP_BYTES && get16(l4 + 4) >= UDP_BYTES && get16(l4 + 4) <= room;
+	return room >= UDP_BYTES && get16(l4 + 4) >= UDP_BYTES && (get16(l4 + 4) <= room || r->first_fragment);
 }
 
 bool frame_read(const struct frame *f, struct reading *ret)
@@ -236,7 +237,7 @@ bool frame_read(const struct frame *f, struct reading *ret)
 /* What the transport checksum covers: UDP's own length counts, which may be shorter than the packet. */
 static __u32 covered_bytes(const struct frame *f, const struct reading *r)
 {
-	if (r->protocol == IPPROTO_UDP)
+	if (r->protocol == IPPROTO_UDP && !r->first_fragment)
 		return get16(f->data + r->l4 + 4);
 	return ETHERNET_BYTES + r->ip_bytes - r->l4;
 }

@@ -61,8 +61,10 @@ void frame_build(const struct segment *s, struct frame *ret);
 /* What a frame says, read without regard to bpf/. */
 struct reading {
 	bool ipv6;
-	bool malformed; /* lengths contradict each other or the frame */
-	__u8 protocol;  /* IPPROTO_TCP or IPPROTO_UDP */
+	bool malformed;      /* lengths contradict each other or the frame */
+	bool first_fragment; /* IPv4: its checksum is of more than itself, and so judged as if it were of the fragment
+			      */
+	__u8 protocol;       /* IPPROTO_TCP or IPPROTO_UDP */
 	__u8 hop_limit;
 	__u8 flags;     /* TCP's */
 	__u32 l4;       /* offset in the frame */
@@ -73,7 +75,7 @@ struct reading {
 	__u16 destination_port;
 };
 
-/* False, with @ret untouched, when there are no TCP or UDP ports that can be read (fragments among others). */
+/* False, with @ret untouched, when there are no TCP or UDP ports that can be read (later fragments among others). */
 bool frame_read(const struct frame *f, struct reading *ret);
 
 /* Of a frame that is not malformed. A UDP checksum of 0, none, is right. */

@@ -151,7 +151,6 @@ static void what_is_not_for_a_service_passes_untouched(void **state)
 		 .in = {TO_VIP6(NAT_PORT), .protocol = IPPROTO_ICMPV6, .payload_bytes = 32}},
 		{"ARP", .verdict = XDP_PASS, .in = {TO_VIP4(NAT_PORT), .ether_type = 0x0806}},
 		{"a VLAN tag", .verdict = XDP_PASS, .in = {TO_VIP4(NAT_PORT), .ether_type = 0x8100}},
-		{"a first fragment", .verdict = XDP_PASS, .in = {TO_VIP4(NAT_PORT), .fragment = 0x2000, .flags = SYN}},
 		{"a later fragment", .verdict = XDP_PASS,
 		 .in = {TO_VIP4(NAT_PORT), UDP, .fragment = 0x20b9, .payload_bytes = 64}},
 		{"a last fragment", .verdict = XDP_PASS, .in = {TO_VIP4(DNAT_PORT), UDP, .fragment = 0x0001}},
