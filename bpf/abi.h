@@ -82,10 +82,10 @@ struct service {
 	__u32 outer_entropy[2];  /* bits of that address's last word, host byte order, that the flow's hash fills */
 	__u8 server_id_bytes;    /* QUIC: length of the server id in connection ids, 1..SERVER_ID_MAX; 0: no routing by
 				    them */
-	__u8 zero[3];
+	__u8 zero[7];
 	struct table variant[VARIANTS_MAX]; /* tables of variants that a cohort points at */
 };
-_Static_assert(sizeof(struct service) == 252, "ABI");
+_Static_assert(sizeof(struct service) == 256, "ABI: a multiple of 8, as the kernel lays out mapped arrays");
 
 struct cohort_key {
 	__u32 prefix_bits; /* 32 for the service, plus the bits of the (mapped) source prefix */
