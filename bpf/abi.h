@@ -334,8 +334,8 @@ struct backend_counters {
 	__u64 client_bytes;
 	__u64 server_packets; /* from the backend to clients */
 	__u64 server_bytes;
-	__u64 opened; /* connections: SYNs of new flows (NAT, tracked slots), SYNs (settled slots); UDP: new flows where
-			 there is state */
+	__u64 opened; /* connections: SYNs of new flows (NAT, tracked slots), SYNs (settled slots; repeated ones but of
+			 sampled connections); UDP: new flows where there is state */
 	__u64 zero[3];
 };
 _Static_assert(sizeof(struct backend_counters) == 64, "ABI");
@@ -377,12 +377,13 @@ struct measurements {
 	__u64 status[STATUS_CLASSES]; /* of responses */
 	__u64 client_retransmissions; /* data segments that hold nothing new */
 	__u64 server_retransmissions;
-	__u64 unmeasured;            /* connections that were to be measured, and found no room in the table */
-	struct histogram handshake;  /* from the first SYN to the SYN-ACK */
+	__u64 unmeasured;           /* connections that were to be measured, and found no room in the table */
+	__u64 given_up;             /* no SYN-ACK had come when another one began with the same ports: failed as well */
+	struct histogram handshake; /* from the first SYN to the SYN-ACK */
 	struct histogram first_byte; /* from a request's first segment to its response's */
 	struct histogram duration;   /* from the first SYN to the end */
 };
-_Static_assert(sizeof(struct measurements) == 2832, "ABI");
+_Static_assert(sizeof(struct measurements) == 2840, "ABI");
 
 /* By backend id, written by the daemon alone: what only silence tells. Here so that it outlives the daemon. */
 struct silent_counters {

@@ -55,6 +55,12 @@ static __always_inline bool reset_is_plausible(const struct packet *p, const str
 	return client->next - p->sequence < 65536;
 }
 
+/* A client that gave up and tries again from the same port: another initial sequence number, another connection. */
+static __always_inline bool is_another_syn(const struct packet *p, const struct client_progress *client)
+{
+	return p->sequence_next != client->next;
+}
+
 /* What a segment's flags say of its flow's end. */
 static __always_inline __u32 flow_flags_of(const struct packet *p, __u32 fin)
 {

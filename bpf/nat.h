@@ -189,12 +189,6 @@ static __always_inline int nat_transition(const struct packet *p, const struct f
 	return 0;
 }
 
-/* A client that gave up and tries again from the same port: another initial sequence number, another connection. */
-static __always_inline bool is_another_syn(const struct packet *p, const struct flow *f)
-{
-	return p->sequence_next != f->client.next;
-}
-
 /**
  * nat_request - the flow of a client's packet
  * @c: where its slot points; only a new flow goes there
@@ -211,7 +205,7 @@ static __always_inline int nat_request(const struct packet *p, const struct serv
 	flow_key_of_request(p, service, &key);
 	f = flow_find(&key, &half_open_hit);
 	if (f && p->protocol == IPPROTO_TCP && packet_opens(p) &&
-	    (flow_is_over(f->flags) || (half_open_hit && is_another_syn(p, f)))) {
+	    (flow_is_over(f->flags) || (half_open_hit && is_another_syn(p, &f->client)))) {
 		flow_forget(&key);
 		f = NULL;
 	}

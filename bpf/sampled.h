@@ -24,29 +24,40 @@ static __always_inline void sampled_touch(struct sampled_flow *f)
 		f->seen = now;
 }
 
-/* A SYN: a new connection, unless it is the SYN of one that is known. Returns whether it is new. */
-static __always_inline bool sampled_open(const struct packet *p, const struct flow_key *key, struct sampled_flow *known,
+/* Whether a SYN is but another copy of a known connection's, or one within it. */
+static __always_inline bool sampled_is_known(const struct packet *p, const struct sampled_flow *known)
+{
+	if (flow_is_over(known->flags))
+		return false;
+	return known->flags & FLOW_ESTABLISHED || !is_another_syn(p, &known->client);
+}
+
+/* A new connection's SYN; @known: the entry of one before it with the same ports, or NULL. */
+static __always_inline void sampled_open(const struct packet *p, const struct flow_key *key, struct sampled_flow *known,
 					 __u32 backend)
 {
 	struct measurements *m = measurements_of(backend);
 	struct scratch *space = scratch_space();
 	struct sampled_flow *fresh;
+	__u32 given_up;
 
-	if (known && !flow_is_over(known->flags))
-		return false;
 	if (!m || !space)
-		return true;
+		return;
+	given_up = known && !flow_is_over(known->flags) && !(known->flags & FLOW_REPLIED) ? known->backend : 0;
 	fresh = &space->sampled_flow;
 	__builtin_memset(fresh, 0, sizeof(*fresh));
 	fresh->server.opened_ns = bpf_ktime_get_ns();
 	fresh->client.next = p->sequence_next;
 	fresh->backend = backend;
 	fresh->seen = tick_now();
-	if (bpf_map_update_elem(&sampled_flows, key, fresh, BPF_ANY))
+	if (bpf_map_update_elem(&sampled_flows, key, fresh, BPF_ANY)) {
 		m->unmeasured++;
-	else
-		m->measured++;
-	return true;
+		return;
+	}
+	m->measured++;
+	m = given_up ? measurements_of(given_up) : NULL;
+	if (m)
+		m->given_up++;
 }
 
 /* Sets flags; what they end is counted once. */
@@ -84,11 +95,15 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 
 	flow_key_of_request(p, service, &key);
 	f = bpf_map_lookup_elem(&sampled_flows, &key);
-	if (packet_opens(p))
-		return sampled_open(p, &key, f, backend);
+	if (packet_opens(p) && !(f && sampled_is_known(p, f))) {
+		sampled_open(p, &key, f, backend);
+		return true;
+	}
 	if (!f)
 		return true;
 	sampled_touch(f);
+	if (packet_opens(p))
+		return false;
 	sampled_establish(p, f);
 	ends = flow_ends(p, &f->client);
 	if (measure_client(p, &f->client, &f->flags, f->backend))

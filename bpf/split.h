@@ -220,6 +220,8 @@ static __always_inline enum verdict split_reply(const struct frame *f, const str
 		s = bpf_map_lookup_elem(&services, &(__u32){b->service});
 		if (s && !p->malformed && is_sampled(s, p, &p->destination, p->destination_port))
 			sampled_reply(f, p, b->service);
+		if (!p->malformed && p->tcp_flags & TCP_RST)
+			tracked_reset(p, b->service, endpoint);
 		return reply_to(p, b->service, endpoint, &p->destination, p->destination_port, ret);
 	}
 	port = nat_reply(p, endpoint);

@@ -76,7 +76,8 @@ static __always_inline __u32 tracked_backend(const struct packet *p, const struc
 	counters->flow_lookups++;
 	flow_key_of_request(p, service, &key);
 	f = flow_find(&key, &half_open_hit);
-	if (f && p->protocol == IPPROTO_TCP && packet_opens(p) && f->flags & (FLOW_RESET | FLOW_CLIENT_FIN)) {
+	if (f && p->protocol == IPPROTO_TCP && packet_opens(p) &&
+	    (f->flags & (FLOW_RESET | FLOW_CLIENT_FIN) || (half_open_hit && is_another_syn(p, &f->client)))) {
 		flow_forget(&key);
 		f = NULL;
 	}
@@ -88,6 +89,21 @@ static __always_inline __u32 tracked_backend(const struct packet *p, const struc
 	if (half_open_hit && !(p->protocol == IPPROTO_TCP && packet_opens(p)))
 		flow_promote(&key, f);
 	return backend;
+}
+
+/**
+ * tracked_reset - a backend's RST, all that a flow learns of replies: a SYN with its ports is a new connection's
+ * @endpoint: the backend's
+ */
+static __always_inline void tracked_reset(const struct packet *p, __u32 service, __u32 endpoint)
+{
+	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
+	bool half_open_hit;
+	struct flow *f = flow_find(&key, &half_open_hit);
+	struct backend *b = f ? bpf_map_lookup_elem(&backends, &f->backend) : NULL;
+
+	if (b && b->endpoint == endpoint)
+		__sync_fetch_and_or(&f->flags, FLOW_RESET);
 }
 
 #endif

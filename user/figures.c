@@ -16,6 +16,7 @@ int figures_of_backend(struct splitter *sp, uint32_t id, struct measured *ret)
 		error = datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &id, &m.silent);
 	if (error)
 		return error;
+	m.silent.failed += m.sampled.given_up;
 	*ret = m;
 	return 0;
 }

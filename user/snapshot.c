@@ -113,10 +113,11 @@ static void add_id(struct daemon *d, const struct counted *c, uint32_t id, const
 {
 	const struct backend_state *state = &d->splitter->backends[id];
 	struct metrics_backend *b = find_backend(model, v, &state->identity);
-	const struct measured one = {c->traffic[id], c->sampled[id], c->silent[id], state->active};
+	struct measured one = {c->traffic[id], c->sampled[id], c->silent[id], state->active};
 	const struct health *health;
 	const char *why;
 
+	one.silent.failed += one.sampled.given_up;
 	measured_add(&v->total, &one);
 	v->share += (double)c->slots[id] / SLOTS;
 	if (!b)

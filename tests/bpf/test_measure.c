@@ -61,6 +61,7 @@ static const struct {
 	FIELD(client_retransmissions),
 	FIELD(server_retransmissions),
 	FIELD(unmeasured),
+	FIELD(given_up),
 	FIELD(handshake.count),
 	FIELD(first_byte.count),
 	FIELD(duration.count),
@@ -95,17 +96,49 @@ static void close_it(struct connection *c)
 	client_says(c, ACK, 0);
 }
 
-/* A client that gave up, and uses the port again: nat sees it, as it has state of the SYN. */
+/*
+ * A client that gave up, and uses the port again. In nat the first one's port entry is still there, and the daemon
+ * counts it as failed when it goes.
+ */
 static void a_syn_with_another_sequence_number_is_another_connection(void **state)
 {
-	struct connection c = connection_of(state, NAT4_TCP);
+	FOR_EACH_TCP_SERVICE(service)
+	{
+		struct connection c = connection_of(state, *service);
+		struct segment syn = connection_request(&c, SYN);
+
+		syn.sequence = CLIENT_SEQUENCE + 12345;
+		world_send(c.fixture, &syn);
+		world_send(c.fixture, &syn);
+		connection_begin(&c);
+		assert_measured(c, .measured = 2, .established = 1, .handshake.count = 1,
+				.given_up = world_is_dnat(*service));
+		assert_int_equal(fixture_backend_counters(c.fixture, c.backend).opened, 2);
+	}
+}
+
+/* Its SYN-ACK came, so it did not fail; and what is established is no longer another's to begin. */
+static void only_an_unanswered_connection_is_given_up(void **state)
+{
+	struct connection c = connection_of(state, DNAT4_TCP);
 	struct segment syn = connection_request(&c, SYN);
 
+	c.source_port = c.client_port;
 	syn.sequence = CLIENT_SEQUENCE + 12345;
 	world_send(c.fixture, &syn);
+	server_sends(&c, SYN | ACK);
 	connection_begin(&c);
-	assert_measured(c, .measured = 2, .established = 1, .handshake.count = 1);
+	assert_measured(c, .measured = 2, .established = 1, .handshake.count = 2);
+	world_send(c.fixture, &syn);
+	assert_measured(c, .measured = 2, .established = 1, .handshake.count = 2);
 	assert_int_equal(fixture_backend_counters(c.fixture, c.backend).opened, 2);
+	server_says(&c, RST, NULL);
+	world_send(c.fixture, &syn);
+	server_sends(&c, RST | ACK);
+	syn.sequence++;
+	world_send(c.fixture, &syn);
+	assert_measured(c, .measured = 4, .established = 1, .handshake.count = 2, .reset_by_server = 1, .refused = 1,
+			.duration.count = 2);
 }
 
 static void a_connection_with_one_request_is_counted_once_everywhere(void **state)
@@ -650,6 +683,22 @@ static void a_stateless_service_measures_those_whose_hash_has_no_bit_of_the_mask
 	}
 }
 
+/* Nothing else remembers the first one while the slot is settled. */
+static void a_repeated_syn_opens_nothing_if_its_connection_is_measured(void **state)
+{
+	struct connection c = connection_of(state, DNAT4_TCP);
+
+	client_sends(&c, SYN, 0);
+	client_sends(&c, SYN, 0);
+	assert_int_equal(fixture_backend_counters(c.fixture, c.backend).opened, 1);
+	world_set_measure_mask(c.fixture, DNAT4_TCP, ~0U);
+	c.client_port++;
+	client_sends(&c, SYN, 0);
+	client_sends(&c, SYN, 0);
+	assert_int_equal(fixture_backend_counters(c.fixture, c.backend).opened, 3);
+	assert_measured(c, .measured = 1);
+}
+
 /* Where a slot is of the client's address, its connections are still chosen one by one. */
 static void client_affinity_does_not_measure_all_of_a_client_or_none(void **state)
 {
@@ -726,6 +775,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_connection_with_one_request_is_counted_once_everywhere),
 		TEST(a_syn_with_another_sequence_number_is_another_connection),
+		TEST(only_an_unanswered_connection_is_given_up),
 		TEST(a_keepalive_connection_counts_every_request_and_its_status),
 		TEST(pipelined_and_long_requests_are_one),
 		TEST(a_long_answer_is_one_response),
@@ -747,6 +797,7 @@ int main(void)
 		TEST(datagrams_are_not_measured),
 		TEST(times_are_those_between_the_segments),
 		TEST(a_stateless_service_measures_those_whose_hash_has_no_bit_of_the_mask),
+		TEST(a_repeated_syn_opens_nothing_if_its_connection_is_measured),
 		TEST(client_affinity_does_not_measure_all_of_a_client_or_none),
 		TEST(nat_measures_all_whatever_the_mask),
 		TEST_OWN_WORLD(a_full_sample_says_how_many_it_missed_and_they_go_on),

@@ -173,6 +173,76 @@ static void a_syn_on_a_live_flow_stays_where_the_flow_is(void **state)
 	assert_int_equal(fixture_backend_counters(f, BASE).opened, 0);
 }
 
+/* Whoever gave up, or was refused, and tries again with the same port. */
+static void another_syn_on_a_half_open_flow_is_another_connection(void **state)
+{
+	static const __u32 masks[] = {0, ~0U}; /* sampled, and not */
+	struct fixture *f = *state;
+
+	for (__u16 i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		struct segment syn = packet(1000, SYN);
+
+		world_set_measure_mask(f, DNAT4_TCP, masks[i]);
+		world_track(f, DNAT4_TCP, ENTRY, BASE);
+		for (int twice = 0; twice < 2; twice++)
+			assert_int_equal(world_backend_of(f, &syn), ENTRY);
+		world_track(f, DNAT4_TCP, THIRD(DNAT4_TCP), BASE);
+		assert_int_equal(world_backend_of(f, &syn), ENTRY);
+		syn.sequence += 100000;
+		for (int twice = 0; twice < 2; twice++)
+			assert_int_equal(world_backend_of(f, &syn), THIRD(DNAT4_TCP));
+		assert_int_equal(goes_to(f, 1000, ACK), THIRD(DNAT4_TCP));
+		assert_int_equal(flows(f), 1);
+		assert_int_equal(fixture_backend_counters(f, ENTRY).opened, 1);
+		assert_int_equal(fixture_backend_counters(f, THIRD(DNAT4_TCP)).opened, 1);
+		fixture_reset(f);
+	}
+}
+
+static void resets_by(struct fixture *f, __u32 backend, __u16 port)
+{
+	struct segment reset = world_reply(DNAT4_TCP, backend);
+
+	reset.to_port = port;
+	reset.flags = RST;
+	world_send(f, &reset);
+}
+
+static void a_syn_after_the_server_s_reset_goes_to_the_entry(void **state)
+{
+	static const __u32 masks[] = {0, ~0U};
+	struct fixture *f = *state;
+
+	for (__u16 i = 0; i < sizeof(masks) / sizeof(masks[0]); i++) {
+		world_set_measure_mask(f, DNAT4_TCP, masks[i]);
+		assert_int_equal(goes_to(f, 1000, SYN), BASE); /* before the change */
+		assert_int_equal(goes_to(f, 1000, ACK), BASE);
+		world_track(f, DNAT4_TCP, ENTRY, BASE);
+		assert_int_equal(goes_to(f, 1000, ACK), BASE);
+		resets_by(f, BASE, 1000);
+		assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
+		resets_by(f, ENTRY, 1000); /* a refusal */
+		assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
+		assert_int_equal(fixture_backend_counters(f, BASE).opened, 1);
+		assert_int_equal(fixture_backend_counters(f, ENTRY).opened, 2);
+		world_settle(f, DNAT4_TCP, BASE);
+		fixture_reset(f);
+	}
+}
+
+/* The one before on the same port may still be resetting what it is sent. */
+static void another_backend_s_reset_ends_no_flow(void **state)
+{
+	struct fixture *f = *state;
+	struct flow flow;
+
+	world_track(f, DNAT4_TCP, ENTRY, BASE);
+	assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
+	resets_by(f, BASE, 1000);
+	assert_true(flow_of(f->half_open, 1000, &flow));
+	assert_int_equal(flow.flags, 0);
+}
+
 static void a_syn_after_the_client_s_end_goes_to_the_entry(void **state)
 {
 	static const __u8 ends[] = {FIN | ACK, RST};
@@ -340,6 +410,9 @@ int main(void)
 		TEST(datagrams_that_nothing_is_written_of_open_nothing),
 		TEST(a_known_flow_stays_when_the_entry_changes_again),
 		TEST(a_syn_on_a_live_flow_stays_where_the_flow_is),
+		TEST(another_syn_on_a_half_open_flow_is_another_connection),
+		TEST(a_syn_after_the_server_s_reset_goes_to_the_entry),
+		TEST(another_backend_s_reset_ends_no_flow),
 		TEST(a_syn_after_the_client_s_end_goes_to_the_entry),
 		TEST(a_blind_reset_ends_no_flow),
 		TEST(who_goes_on_after_a_reset_was_not_reset),

@@ -26,6 +26,7 @@ configuration()
 	printf 'interfaces: [front, back]\nlimits: {flows: 64, half_open: 64}\nservices:\n'
 	service settled 8000 tcp 8000 'drain: {timeout: 10m, limit: 1h}'
 	service short 8001 tcp 8001 'drain: {timeout: 1s, limit: 3s}'
+	service shut 8003 tcp 9 'drain: {timeout: 10m, limit: 1h}'
 	service entry 53 udp 5000 'udp_miss: entry'
 	service base 54 udp 5001 'udp_miss: base'
 }
@@ -54,6 +55,18 @@ test_moved_slots_settle_after_the_drain_and_then_read_no_flow_state()
 	result=$(lab_traffic client requests --url-host 10.0.0.10 --port 8001 --count 200)
 	lab_assert 'd["failed"] == 0 and d["variants"] == {"blue": 200}' "$result"
 	lab_assert 'd["flow_lookups"] == before["flow_lookups"]' "$(lab_api GET /v1/services/short)" before="$before"
+}
+
+# At the backends' port nobody listens, so that the ports are free again at once.
+test_refused_connections_whose_ports_serve_again_are_counted_one_by_one()
+{
+	local round
+	lab_headgate weights shut blue=0 green=100
+	for round in 1 2 3; do
+		lab_assert 'd["failed"] == 16' \
+			"$(lab_traffic client requests --url-host 10.0.0.10 --port 8003 --count 16 --first-port 34000)"
+		lab_assert "sum(v['opened'] for v in d['variants']) == 16 * $round" "$(lab_api GET /v1/services/shut)"
+	done
 }
 
 udp_across_a_change() # SERVICE PORT

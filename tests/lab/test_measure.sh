@@ -244,12 +244,6 @@ test_connections_that_nobody_answered_are_counted_as_failed()
 	done
 }
 
-# While a rule is tracked, a client that takes a refused connection's port again soon is not seen as somebody new.
-rules_are_settled()
-{
-	lab_services_are 'all(c["state"] == "settled" for s in d["services"] for c in s["cohorts"])'
-}
-
 lab_begin
 lab_host client front 10.10.0.2 fd00:10::2
 number=11
@@ -266,5 +260,4 @@ done
 configuration >"$LAB/headgate.yaml"
 lab_splitter "$LAB/headgate.yaml"
 lab_hops_known
-lab_wait "rules to settle" rules_are_settled
 lab_run_tests measure
