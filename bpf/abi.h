@@ -213,17 +213,21 @@ struct early_fragment {
 };
 _Static_assert(sizeof(struct early_fragment) == 2056, "ABI");
 
-/* What measuring remembers of a TCP connection's two directions. Sequence numbers are in host byte order. */
+/*
+ * What is remembered of a connection's two directions. Bytes are of IP packets as they came, like struct
+ * backend_counters'; all else is of TCP. Sequence numbers are in host byte order.
+ */
 struct client_progress {
+	__u64 bytes;
 	__u32 next;        /* one past the highest sequence number sent */
 	__u32 request_ack; /* what the last request's first segment acknowledged */
 };
+_Static_assert(sizeof(struct client_progress) == 16, "ABI");
 
 struct server_progress {
 	__u64 opened_ns;  /* of the first SYN, CLOCK_MONOTONIC */
 	__u64 request_ns; /* when the request began that has no answer yet; 0: none */
-	__u32 next;
-	__u32 zero;
+	__u64 bytes;
 };
 _Static_assert(sizeof(struct server_progress) == 24, "ABI");
 
@@ -238,9 +242,10 @@ struct flow {
 	__u16 source; /* NAT: id of the rewritten source address; 0 in other modes */
 	__be16 source_port;
 	__u32 flags; /* enum flow_flags; set by atomic or, as both directions do */
+	__u32 zero;
 	struct client_progress client;
 };
-_Static_assert(sizeof(struct flow) == 28, "ABI");
+_Static_assert(sizeof(struct flow) == 40, "ABI");
 
 /* A source port in use towards one endpoint: NAT's reverse direction, and the lock that keeps ports unique. */
 struct source_port_key {
@@ -254,10 +259,10 @@ _Static_assert(sizeof(struct source_port_key) == 12, "ABI");
 struct source_port {
 	struct flow_key flow;
 	__u32 backend;
-	__u32 seen;            /* tick of the last packet from the backend (or of the allocation) */
-	__u32 server_sequence; /* of the SYN-ACK, host byte order; valid with FLOW_REPLIED */
-	__u32 flags;           /* enum flow_flags; set by atomic or */
-	__u16 source;          /* id of the source address */
+	__u32 seen;        /* tick of the last packet from the backend (or of the allocation) */
+	__u32 server_next; /* one past the highest sequence number it sent; valid with FLOW_REPLIED */
+	__u32 flags;       /* enum flow_flags; set by atomic or */
+	__u16 source;      /* id of the source address */
 	__u16 zero;
 	struct server_progress server;
 };
@@ -269,10 +274,10 @@ struct sampled_flow {
 	struct client_progress client;
 	__u32 backend;
 	__u32 seen;
-	__u32 flags; /* enum flow_flags; set by atomic or */
-	__u32 server_sequence;
+	__u32 flags;       /* enum flow_flags; set by atomic or */
+	__u32 server_next; /* as in struct source_port */
 };
-_Static_assert(sizeof(struct sampled_flow) == 48, "ABI");
+_Static_assert(sizeof(struct sampled_flow) == 56, "ABI");
 
 struct next_hop_key {
 	__u32 prefix_bits; /* of the (mapped) address */

@@ -88,14 +88,13 @@ static __always_inline bool refutes_reset(const struct packet *p, __u32 flags)
 	return flags & FLOW_RESET && (p->tcp_flags & (TCP_RST | TCP_ACK | TCP_SYN)) == TCP_ACK;
 }
 
-/* The stamp is stored once a tick, so that a busy flow's line is not written for every packet. */
+/* What a known flow's packet from the client leaves behind. */
 static __always_inline void flow_touch(struct flow *f, const struct packet *p)
 {
 	__u32 flags = flow_ends(p, &f->client);
-	__u32 now = tick_now();
 
-	if (f->seen != now)
-		f->seen = now;
+	f->seen = tick_now();
+	f->client.bytes += p->bytes;
 	if (p->protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client.next))
 		f->client.next = p->sequence_next;
 	if (refutes_reset(p, f->flags))

@@ -83,9 +83,12 @@ static __always_inline __u32 status_class(const struct frame *f, const struct pa
 	return line[9] - '0';
 }
 
-/* A segment with data from the server. */
+/**
+ * measure_server - a segment with data from the server
+ * @server, @server_next: of its connection
+ */
 static __always_inline void measure_server(const struct frame *f, const struct packet *p,
-					   struct server_progress *server, __u32 backend)
+					   struct server_progress *server, __u32 *server_next, __u32 backend)
 {
 	__u32 next = p->sequence + p->payload_bytes;
 	__u64 request_ns = server->request_ns;
@@ -94,13 +97,13 @@ static __always_inline void measure_server(const struct frame *f, const struct p
 
 	if (!p->payload_bytes)
 		return;
-	if (!sequence_after(next, server->next)) {
+	if (!sequence_after(next, *server_next)) {
 		m = measurements_of(backend);
 		if (m)
 			m->server_retransmissions++;
 		return;
 	}
-	server->next = next;
+	*server_next = next;
 	if (!request_ns)
 		return;
 	server->request_ns = 0;
@@ -135,14 +138,22 @@ static __always_inline bool is_syn_ack(const struct packet *p)
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 }
 
-/* The first SYN-ACK: how long the server took, and where its data will begin. */
-static __always_inline void measure_syn_ack(struct server_progress *server, __u32 sequence, __u32 backend)
+/* The first SYN-ACK: how long the server took. */
+static __always_inline void measure_syn_ack(const struct server_progress *server, __u32 backend)
 {
 	struct measurements *m = measurements_of(backend);
 
-	server->next = sequence + 1;
 	if (m)
 		histogram_add(&m->handshake, since(server->opened_ns));
+}
+
+/*
+ * Whether a client's segment proves that it saw the SYN-ACK, so that blind segments establish nothing: it acknowledges
+ * what the server has sent, a FIN included, or not much less (with TCP Fast Open, data may be on its way).
+ */
+static __always_inline bool acknowledges_server(const struct packet *p, __u32 server_next)
+{
+	return p->tcp_flags & TCP_ACK && server_next + 1 - p->acknowledged < 65536;
 }
 
 /**

@@ -107,19 +107,12 @@ static __always_inline struct source_port *nat_port_of(const struct flow_key *ke
 	return port;
 }
 
-/*
- * The client has proved that it saw the answer: an ACK near the SYN-ACK's sequence number (within 1 MiB, as with TCP
- * Fast Open it may cover data), so that blind segments fill no table. For UDP the answer itself is all there is.
- */
+/* The client has proved that it saw the answer, so that blind segments fill no table. UDP's answer is all there is. */
 static __always_inline bool nat_handshake_done(const struct packet *p, const struct source_port *port)
 {
 	if (!(port->flags & FLOW_REPLIED))
 		return false;
-	if (p->protocol == IPPROTO_UDP)
-		return true;
-	if (!(p->tcp_flags & TCP_ACK))
-		return false;
-	return p->acknowledged - port->server_sequence - 1 < (1U << 20);
+	return p->protocol == IPPROTO_UDP || acknowledges_server(p, port->server_next);
 }
 
 /* A first packet: choose, allocate, write down. 0 or -(1 + enum drop_reason). */
@@ -130,7 +123,7 @@ static __always_inline int nat_open(const struct packet *p, const struct service
 		.backend = c->entry,
 		.seen = tick_now(),
 		.opened = tick_now(),
-		.client.next = p->sequence_next,
+		.client = {.bytes = p->bytes, .next = p->sequence_next},
 	};
 	struct backend *b = bpf_map_lookup_elem(&backends, &c->entry);
 	struct source_port_key port_key;
@@ -238,21 +231,20 @@ static __always_inline void nat_tell_client_side(const struct packet *p, const s
 static __always_inline void nat_reply_seen(const struct frame *f, const struct packet *p, struct source_port *port)
 {
 	__u32 flags = flow_flags_of(p, FLOW_SERVER_FIN);
-	__u32 now = tick_now();
 	__u32 before;
 
-	if (port->seen != now)
-		port->seen = now;
-	measure_server(f, p, &port->server, port->backend);
+	port->seen = tick_now();
+	port->server.bytes += p->bytes;
+	measure_server(f, p, &port->server, &port->server_next, port->backend);
 	if (p->protocol == IPPROTO_UDP || is_syn_ack(p))
 		flags |= FLOW_REPLIED;
 	if (!(flags & ~port->flags))
 		return;
 	if (is_syn_ack(p))
-		port->server_sequence = p->sequence;
+		port->server_next = p->sequence_next;
 	before = __sync_fetch_and_or(&port->flags, flags);
 	if (is_syn_ack(p) && !(before & FLOW_REPLIED))
-		measure_syn_ack(&port->server, port->server_sequence, port->backend);
+		measure_syn_ack(&port->server, port->backend);
 	if (!(flags & FLOW_ENDS))
 		return;
 	if (p->protocol == IPPROTO_TCP)

@@ -16,14 +16,6 @@ static __always_inline bool is_sampled(const struct service *s, const struct pac
 	return p->protocol == IPPROTO_TCP && !(hash_client(s->seed, client, port) & s->measure_mask);
 }
 
-static __always_inline void sampled_touch(struct sampled_flow *f)
-{
-	__u32 now = tick_now();
-
-	if (f->seen != now)
-		f->seen = now;
-}
-
 /* Whether a SYN is but another copy of a known connection's, or one within it. */
 static __always_inline bool sampled_is_known(const struct packet *p, const struct sampled_flow *known)
 {
@@ -47,6 +39,7 @@ static __always_inline void sampled_open(const struct packet *p, const struct fl
 	fresh = &space->sampled_flow;
 	__builtin_memset(fresh, 0, sizeof(*fresh));
 	fresh->server.opened_ns = bpf_ktime_get_ns();
+	fresh->client.bytes = p->bytes;
 	fresh->client.next = p->sequence_next;
 	fresh->backend = backend;
 	fresh->seen = tick_now();
@@ -74,9 +67,7 @@ static __always_inline void sampled_set(struct sampled_flow *f, __u32 flags, boo
 /* The client's first acknowledgement of the SYN-ACK. */
 static __always_inline void sampled_establish(const struct packet *p, struct sampled_flow *f)
 {
-	if (!(p->tcp_flags & TCP_ACK) || (f->flags & (FLOW_REPLIED | FLOW_ESTABLISHED)) != FLOW_REPLIED)
-		return;
-	if (p->acknowledged - f->server_sequence - 1 >= (1U << 20))
+	if ((f->flags & (FLOW_REPLIED | FLOW_ESTABLISHED)) != FLOW_REPLIED || !acknowledges_server(p, f->server_next))
 		return;
 	if (!(__sync_fetch_and_or(&f->flags, FLOW_ESTABLISHED) & FLOW_ESTABLISHED))
 		measure_established(f->backend);
@@ -101,7 +92,8 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 	}
 	if (!f)
 		return true;
-	sampled_touch(f);
+	f->seen = tick_now();
+	f->client.bytes += p->bytes;
 	if (packet_opens(p))
 		return false;
 	sampled_establish(p, f);
@@ -122,13 +114,14 @@ static __always_inline void sampled_reply(const struct frame *frame, const struc
 
 	if (!f)
 		return;
-	sampled_touch(f);
+	f->seen = tick_now();
+	f->server.bytes += p->bytes;
 	if (is_syn_ack(p) && !(f->flags & FLOW_REPLIED)) {
-		f->server_sequence = p->sequence;
-		measure_syn_ack(&f->server, f->server_sequence, f->backend);
+		f->server_next = p->sequence + 1;
+		measure_syn_ack(&f->server, f->backend);
 		__sync_fetch_and_or(&f->flags, FLOW_REPLIED);
 	}
-	measure_server(frame, p, &f->server, f->backend);
+	measure_server(frame, p, &f->server, &f->server_next, f->backend);
 	sampled_set(f, flow_flags_of(p, FLOW_SERVER_FIN), false);
 }
 

@@ -31,7 +31,7 @@ static __always_inline __u32 tracked_miss(const struct packet *p, const struct s
 		.backend = c->entry,
 		.seen = tick_now(),
 		.opened = tick_now(),
-		.client.next = p->sequence_next,
+		.client = {.bytes = p->bytes, .next = p->sequence_next},
 	};
 	bool opens = packet_opens(p);
 

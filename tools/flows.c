@@ -13,30 +13,19 @@ static const char *age_text(const json_t *flow, const char *key, char text[QUANT
 	return json_is_number(seconds) ? format_seconds(json_number_value(seconds), text) : "-";
 }
 
-/* What both sides have sent, where the API says so. */
 static const struct figure bytes[] = {
 	{">CLIENT BYTES", FIGURE_BYTES, "client_bytes"},
 	{">SERVER BYTES", FIGURE_BYTES, "server_bytes"},
 };
-
-static size_t bytes_count(const json_t *flows)
-{
-	const json_t *flow;
-	size_t i;
-
-	json_array_foreach(flows, i, flow) if (json_object_get(flow, bytes[0].path) ||
-					       json_object_get(flow, bytes[1].path)) return ARRAY_SIZE(bytes);
-	return 0;
-}
 
 static void render(const struct invocation *call, const json_t *body)
 {
 	static const char *const leading[] = {"SERVICE", "CLIENT", "VARIANT", "BACKEND", "STATE",
 					      "SOURCE",  ">AGE",   ">IDLE",   NULL};
 	const json_t *flows = json_object_get(body, "flows"), *flow;
-	size_t i, count = bytes_count(flows);
-	_cleanup_(listing_freep) struct listing *l = figures_open(leading, bytes, count);
+	_cleanup_(listing_freep) struct listing *l = figures_open(leading, bytes, ARRAY_SIZE(bytes));
 	char text[QUANTITY_SIZE];
+	size_t i;
 
 	(void)call;
 	json_array_foreach(flows, i, flow)
@@ -49,7 +38,7 @@ static void render(const struct invocation *call, const json_t *body)
 		listing_add(l, "%s", member_text(flow, "source"));
 		listing_add(l, "%s", age_text(flow, "age_s", text));
 		listing_add(l, "%s", age_text(flow, "idle_s", text));
-		figures_add(l, bytes, count, NULL, flow);
+		figures_add(l, bytes, ARRAY_SIZE(bytes), NULL, flow);
 	}
 	if (i)
 		view_listing(l);

@@ -30,6 +30,32 @@ static const char *state_of(const struct flow *f, bool half_open)
 	return f->flags & FLOW_ENDS ? "closing" : half_open ? "half-open" : "established";
 }
 
+/* How old a flow is, and what each side has sent as far as that is known: a sampled one's beginning was seen. */
+static void report_extent(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick,
+			  json_t *object)
+{
+	uint64_t client_bytes = f->client.bytes;
+	struct source_port_key port_key;
+	struct sampled_flow sampled;
+	uint32_t opened = f->opened;
+	struct source_port port;
+	json_t *server = NULL;
+
+	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT) {
+		if (splitter_port_of_flow(sp, key, f, &port_key, &port))
+			server = json_integer(port.server.bytes);
+	} else if (datapath_lookup(sp->datapath, MAP_SAMPLED_FLOWS, key, &sampled) == 0) {
+		opened = tick_of_ns(sampled.server.opened_ns);
+		client_bytes = sampled.client.bytes;
+		server = json_integer(sampled.server.bytes);
+	}
+	json_object_set_new(object, "age_s", ticks_in_seconds(ticks_since(opened, now_tick)));
+	json_object_set_new(object, "idle_s", ticks_in_seconds(ticks_since(f->seen, now_tick)));
+	json_object_set_new(object, "client_bytes", json_integer(client_bytes));
+	if (server)
+		json_object_set_new(object, "server_bytes", server);
+}
+
 json_t *report_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, bool half_open,
 		    uint32_t now_tick)
 {
@@ -42,8 +68,7 @@ json_t *report_flow(struct splitter *sp, const struct flow_key *key, const struc
 	json_object_set_new(object, "backend", report_backend_endpoint(sp, f->backend));
 	json_object_set_new(object, "state", json_string(state_of(f, half_open)));
 	json_object_set_new(object, "source", flow_source(sp, f));
-	json_object_set_new(object, "age_s", ticks_in_seconds(ticks_since(f->opened, now_tick)));
-	json_object_set_new(object, "idle_s", ticks_in_seconds(ticks_since(f->seen, now_tick)));
+	report_extent(sp, key, f, now_tick, object);
 	return object;
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hash.h"
 #include "sweep.h"
 
 struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index)
@@ -83,6 +84,20 @@ uint32_t splitter_source_id(struct splitter *sp, const struct address *address)
 		return 0;
 	sp->sources[free_id] = *address;
 	return free_id;
+}
+
+bool splitter_port_of_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f,
+			   struct source_port_key *ret_key, struct source_port *ret)
+{
+	if (f->backend >= datapath_limits(sp->datapath)->backends || f->source >= SOURCE_IDS_MAX)
+		return false;
+	*ret_key = (struct source_port_key){
+		.endpoint = datapath_backend(sp->datapath, f->backend)->endpoint,
+		.source_fold = address_fold(&sp->sources[f->source]),
+		.port = f->source_port,
+	};
+	return datapath_lookup(sp->datapath, MAP_SOURCE_PORTS, ret_key, ret) == 0 &&
+	       memcmp(&ret->flow, key, sizeof(*key)) == 0;
 }
 
 static bool vip_equals(const struct service_key *key, const struct service_model *s)

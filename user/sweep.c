@@ -148,21 +148,6 @@ static void count_backend(struct splitter *sp, uint32_t backend)
 		sp->backends[backend].flows++;
 }
 
-/* NAT's reverse direction of a flow: its key, and its value if it is still this flow's. */
-static bool port_of_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f,
-			 struct source_port_key *ret_key, struct source_port *ret)
-{
-	if (f->backend >= datapath_limits(sp->datapath)->backends || f->source >= SOURCE_IDS_MAX)
-		return false;
-	*ret_key = (struct source_port_key){
-		.endpoint = datapath_backend(sp->datapath, f->backend)->endpoint,
-		.source_fold = address_fold(&sp->sources[f->source]),
-		.port = f->source_port,
-	};
-	return datapath_lookup(sp->datapath, MAP_SOURCE_PORTS, ret_key, ret) == 0 &&
-	       memcmp(&ret->flow, key, sizeof(*key)) == 0;
-}
-
 static uint32_t idle_s(const struct splitter *sp, uint8_t protocol)
 {
 	return protocol == IPPROTO_UDP ? sp->model->udp_idle_s : sp->model->tcp_idle_s;
@@ -178,7 +163,7 @@ static bool keep_nat_flow(struct splitter *sp, const struct flow_key *key, const
 
 	if (!(f->flags & FLOW_ENDS) && ticks_since(f->seen, now_tick) <= RECENT_TICKS)
 		return true;
-	if (!port_of_flow(sp, key, f, &port_key, &port)) {
+	if (!splitter_port_of_flow(sp, key, f, &port_key, &port)) {
 		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
 		return false;
 	}

@@ -56,7 +56,7 @@ static void check_handshake(struct connection c)
 	server_sends(&c, SYN | ACK);
 	assert_true(connection_port(&c, &port));
 	assert_int_equal(port.flags, FLOW_REPLIED);
-	assert_int_equal(port.server_sequence, SERVER_SEQUENCE);
+	assert_int_equal(port.server_next, SERVER_SEQUENCE + 1);
 	assert_false(connection_established(&c, &f));
 	client_sends(&c, ACK, SERVER_SEQUENCE + 1);
 	assert_true(connection_established(&c, &f));
@@ -71,21 +71,52 @@ static void a_handshake_promotes_the_flow(void **state)
 	check_handshake(connection_of(state, NAT6_TCP));
 }
 
-/* The ACK of data that came with the SYN-ACK (TCP Fast Open) is a later number. */
-static void an_ack_up_to_a_mebibyte_further_promotes(void **state)
+/* TCP Fast Open: data comes with the SYN-ACK or right behind it, and the first ACK covers none, some or all of it. */
+static void an_ack_of_early_data_promotes(void **state)
+{
+	static const struct {
+		__u16 with_syn_ack, behind;
+		__u32 acknowledged; /* of the data */
+	} cases[] = {{0, 100, 0}, {0, 100, 50}, {0, 100, 100}, {70, 0, 0}, {70, 0, 70}, {70, 50, 120}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct connection c = connection_of(state, NAT4_TCP);
+		struct segment s;
+		struct flow f;
+
+		client_sends(&c, SYN, 0);
+		s = connection_reply(&c, SYN | ACK);
+		s.payload_bytes = cases[i].with_syn_ack;
+		world_send(c.fixture, &s);
+		s.flags = ACK;
+		s.sequence += 1 + s.payload_bytes;
+		s.payload_bytes = cases[i].behind;
+		world_send(c.fixture, &s);
+		client_sends(&c, ACK, SERVER_SEQUENCE + 1 + cases[i].acknowledged);
+		assert_true(connection_established(&c, &f));
+		fixture_reset(c.fixture);
+	}
+}
+
+/* Its FIN may be all that the server says. */
+static void an_ack_of_the_server_s_fin_promotes(void **state)
 {
 	struct connection c = connection_of(state, NAT4_TCP);
+	struct segment fin;
 	struct flow f;
 
 	client_sends(&c, SYN, 0);
 	server_sends(&c, SYN | ACK);
-	client_sends(&c, ACK, SERVER_SEQUENCE + (1U << 20));
+	fin = connection_reply(&c, FIN | ACK);
+	fin.sequence++;
+	world_send(c.fixture, &fin);
+	client_sends(&c, ACK, SERVER_SEQUENCE + 2);
 	assert_true(connection_established(&c, &f));
 }
 
 static void a_wrong_ack_does_not_promote(void **state)
 {
-	static const __u32 wrong[] = {SERVER_SEQUENCE, SERVER_SEQUENCE - 1, SERVER_SEQUENCE + 1 + (1U << 20),
+	static const __u32 wrong[] = {SERVER_SEQUENCE - (1U << 16), SERVER_SEQUENCE + 3, SERVER_SEQUENCE + (1U << 20),
 				      0x80000000};
 	struct connection c = connection_of(state, NAT4_TCP);
 	struct flow f;
@@ -433,7 +464,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_syn_opens_once_and_its_retransmission_keeps_the_port),
 		TEST(a_handshake_promotes_the_flow),
-		TEST(an_ack_up_to_a_mebibyte_further_promotes),
+		TEST(an_ack_of_early_data_promotes),
+		TEST(an_ack_of_the_server_s_fin_promotes),
 		TEST(a_wrong_ack_does_not_promote),
 		TEST(a_server_s_plain_ack_is_no_answer_to_a_syn),
 		TEST(a_udp_flow_is_promoted_only_after_an_answer),

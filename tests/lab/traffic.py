@@ -8,6 +8,7 @@ Every client prints JSON on stdout: one object, or, for those that stay, one obj
 import argparse
 import asyncio
 import collections
+import http.client
 import itertools
 import json
 import selectors
@@ -227,6 +228,31 @@ async def concurrent(options):
          errors=dict(collections.Counter(c.broken for c in clients if c.broken)))
 
 
+def transfer(options):
+    """One connection: a PUT of --upload bytes and a GET of --file; then it stays silent and open until SIGTERM."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    connection = http.client.HTTPConnection(options.url_host, options.port)
+    family = socket.AF_INET6 if ":" in options.url_host else socket.AF_INET
+    connection.sock = socket.socket(family, socket.SOCK_STREAM)
+    # Few segments at once, so that no queue on the way is ever full: what is sent is received.
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+    connection.sock.settimeout(options.timeout)
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    connection.sock.bind((options.source or "", options.source_port))
+    connection.sock.connect((options.url_host, options.port))
+    statuses, received = [], 0
+    for method, path, body in [("PUT", "/upload/transfer", bytes(options.upload)), ("GET", options.file, None)]:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        statuses.append(response.status)
+        received += len(response.read())
+    emit("open", statuses=statuses, received=received)
+    signal.sigwait([signal.SIGTERM])
+    connection.close()
+    emit("end")
+
+
 def udp_echo_server(options):
     """Answers every datagram with --name and the datagram, from the address it was sent to."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
@@ -338,6 +364,10 @@ def parse_arguments():
     sub.add_argument("--reset", action="store_true", help="end connections by a reset")
     sub = command("concurrent", concurrent)
     sub.add_argument("--connections", type=int, default=500)
+    sub = command("transfer", transfer)
+    sub.add_argument("--upload", type=int, default=1000000)
+    sub.add_argument("--file", default="/")
+    sub.add_argument("--source-port", type=int, default=0)
     sub = command("udp-echo-server", udp_echo_server, http=False)
     sub.add_argument("--port", type=int, required=True)
     sub.add_argument("--name", required=True)
