@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "config.h"
+#include "names.h"
 
 static json_t *problems_json(const struct problems *problems)
 {
@@ -21,8 +22,6 @@ static json_t *problems_json(const struct problems *problems)
 
 static void print_summary(const char *file, const struct model *model)
 {
-	static const char *const modes[] = {[FORWARD_NAT] = "nat", [FORWARD_DNAT] = "dnat"};
-
 	printf("%s: ok, %zu interface%s, %zu service%s\n", file, model->interface_count,
 	       model->interface_count == 1 ? "" : "s", model->service_count, model->service_count == 1 ? "" : "s");
 	for (size_t i = 0; i < model->service_count; i++) {
@@ -30,7 +29,8 @@ static void print_summary(const char *file, const struct model *model)
 		char vip[ADDRESS_TEXT_SIZE];
 
 		printf("  %s: %s %s, %s:", service->name, service->protocol == IPPROTO_TCP ? "tcp" : "udp",
-		       endpoint_format(&service->vip.address, service->vip.port, vip), modes[service->forward]);
+		       endpoint_format(&service->vip.address, service->vip.port, vip),
+		       name_of_forward(service->forward));
 		for (size_t j = 0; j < service->variant_count; j++) {
 			const struct variant_model *variant = &service->variants[j];
 

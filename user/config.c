@@ -30,7 +30,7 @@ static bool is_interface_name(const char *name)
 	return true;
 }
 
-static void add_interface(struct builder *b, const struct field *f, enum attach_mode attach)
+static void add_interface(struct builder *b, const struct field *f, enum attach_mode attach, enum existing existing)
 {
 	static const char hint[] = "the name of an interface, as eth0";
 	struct model *m = b->model;
@@ -52,23 +52,26 @@ static void add_interface(struct builder *b, const struct field *f, enum attach_
 	}
 	strcpy(added->name, name);
 	added->attach = attach;
+	added->existing = existing;
 	m->interface_count++;
 }
 
 static void read_interface(struct builder *b, const struct field *f)
 {
-	static const char *const modes[] = {"auto", "native", "generic"};
-	struct field fields[] = {{.key = "name", .required = "name: eth0"}, {.key = "attach"}};
-	int attach = ATTACH_AUTO;
+	static const char *const modes[] = {"auto", "native", "generic", "tc"};
+	static const char *const choices[] = {"refuse", "chain"};
+	struct field fields[] = {{.key = "name", .required = "name: eth0"}, {.key = "attach"}, {.key = "existing"}};
+	int attach = ATTACH_AUTO, existing = EXISTING_REFUSE;
 
 	if (f->node->type != YAML_MAPPING_NODE) {
-		add_interface(b, f, ATTACH_AUTO);
+		add_interface(b, f, ATTACH_AUTO, EXISTING_REFUSE);
 		return;
 	}
 	if (reader_fields(b->reader, f, "an interface", fields, ARRAY_SIZE(fields)))
 		return;
 	reader_choice(b->reader, &fields[1], modes, ARRAY_SIZE(modes), &attach);
-	add_interface(b, &fields[0], attach);
+	reader_choice(b->reader, &fields[2], choices, ARRAY_SIZE(choices), &existing);
+	add_interface(b, &fields[0], attach, existing);
 }
 
 static int read_interfaces(struct builder *b, const struct field *f)

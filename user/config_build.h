@@ -6,11 +6,13 @@
 #include "config_reader.h"
 
 #define VIP_VARIANT (-1)
+#define TITLE_SIZE (2 * NAME_SIZE + 32) /* of what is in a service: "variant blue of llm" */
 
 /* An address, port and protocol that the file mentions, as a service's own (VIP_VARIANT) or as a backend. */
 struct mention {
 	struct endpoint endpoint;
 	uint8_t protocol;
+	const uint8_t *server_id; /* NULL: it has none */
 	int variant;
 	size_t service;
 	size_t order; /* in which it was read */
@@ -23,6 +25,8 @@ struct builder {
 	struct mention *mentions; /* room for limits.services + limits.backends */
 	size_t mention_count;
 	size_t backend_count;
+	/* Of the service that is being read: what its other keys are judged by, unless it is a mistake itself. */
+	bool forward_known, quic_known;
 };
 
 /**
@@ -31,6 +35,20 @@ struct builder {
  * Return: 0, also when problems were added; -ENOMEM.
  */
 int build_service(struct builder *b, struct service_model *s, const struct field *f);
+
+/* Notes an address of service @s for check_mentions(); @server_id lives as long as the model. */
+void build_mention(struct builder *b, const struct service_model *s, int variant, const struct endpoint *e,
+		   const uint8_t *server_id, yaml_mark_t at);
+
+/* How packets reach backends, and what their ports and server ids must be. Before backends are read. */
+void build_forward(struct builder *b, struct service_model *s, const struct field *forward, const struct field *tunnel);
+void build_quic(struct builder *b, struct service_model *s, const struct field *f);
+
+/**
+ * build_backends - read the backends of a service's variant
+ * Return: 0 with each of them counted, as good or bad as it may be; -EINVAL, -ENOENT, or -ENOMEM.
+ */
+int build_backends(struct builder *b, const struct service_model *s, struct variant_model *v, const struct field *f);
 
 /*
  * What a service may have besides, each under its key. @variants_known: its variants were read, so that cohorts can be
@@ -50,7 +68,9 @@ const char *unusable_address(const struct address *a);
 
 bool is_loopback(const struct address *a);
 
-/* Checks services against each other: addresses taken twice, loops, backends that replies could not be told apart by.
+/*
+ * Checks services against each other: addresses taken twice, loops, backends that replies could not be told apart by;
+ * and within a service, server ids that mean two backends.
  */
 void check_mentions(struct builder *b);
 

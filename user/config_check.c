@@ -28,9 +28,24 @@ static int compare_mentions(const void *first, const void *second)
 	return difference;
 }
 
-static bool is_dnat(const struct builder *b, const struct mention *m)
+/* Those with server ids first, by service and id, each in the order of the file. */
+static int compare_server_ids(const void *first, const void *second)
 {
-	return b->model->services[m->service].forward == FORWARD_DNAT;
+	const struct mention *a = first, *b = second;
+	int difference = (b->server_id != NULL) - (a->server_id != NULL);
+
+	if (!difference && a->server_id && a->service == b->service)
+		difference = memcmp(a->server_id, b->server_id, SERVER_ID_MAX);
+	else if (!difference && a->service != b->service)
+		difference = a->service < b->service ? -1 : 1;
+	if (!difference)
+		difference = a->order < b->order ? -1 : 1;
+	return difference;
+}
+
+static enum forward_mode forward_of(const struct builder *b, const struct mention *m)
+{
+	return b->model->services[m->service].forward;
 }
 
 static void shared_backend(struct builder *b, const struct mention *m, const struct mention *other, const char *place)
@@ -57,6 +72,8 @@ static void check_place(struct builder *b, const struct mention *place, size_t c
 {
 	const struct mention *vip = place->variant == VIP_VARIANT ? place : NULL;
 	const struct mention *dnat = NULL;
+	const struct mention *replies =
+		NULL; /* of a mode whose replies come by; those of other modes tell nobody apart */
 	char text[ADDRESS_TEXT_SIZE], full[ADDRESS_TEXT_SIZE + 4];
 
 	endpoint_format(&place->endpoint.address, place->endpoint.port, text);
@@ -76,10 +93,36 @@ static void check_place(struct builder *b, const struct mention *place, size_t c
 				       full, b->model->services[vip->service].name, vip->at.line + 1);
 		else if (previous && previous->service == m->service && previous->variant == m->variant)
 			shared_backend(b, m, previous, full);
-		else if (previous && (dnat || is_dnat(b, m)))
-			shared_backend(b, m, dnat ? dnat : previous, full);
-		if (is_dnat(b, m))
+		else if (dnat && forward_sees_replies(forward_of(b, m)))
+			shared_backend(b, m, dnat, full);
+		else if (replies && forward_of(b, m) == FORWARD_DNAT)
+			shared_backend(b, m, replies, full);
+		if (forward_sees_replies(forward_of(b, m)))
+			replies = m;
+		if (forward_of(b, m) == FORWARD_DNAT)
 			dnat = m;
+	}
+}
+
+/* One server may be in several variants, with one id. */
+static void check_server_ids(struct builder *b)
+{
+	const struct mention *first = b->mentions;
+	char text[ADDRESS_TEXT_SIZE];
+
+	qsort(b->mentions, b->mention_count, sizeof(*b->mentions), compare_server_ids);
+	for (size_t i = 0; i < b->mention_count && b->mentions[i].server_id; i++) {
+		const struct mention *m = &b->mentions[i];
+
+		if (m->service != first->service || memcmp(m->server_id, first->server_id, SERVER_ID_MAX))
+			first = m;
+		else if (compare_places(m, first))
+			reader_problem(b->reader, m->at,
+				       "server_id of this backend of %s is already that of %s (line %zu): give each "
+				       "server its own",
+				       b->model->services[m->service].name,
+				       endpoint_format(&first->endpoint.address, first->endpoint.port, text),
+				       first->at.line + 1);
 	}
 }
 
@@ -94,4 +137,5 @@ void check_mentions(struct builder *b)
 		check_place(b, &b->mentions[start], i - start);
 		start = i;
 	}
+	check_server_ids(b);
 }

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "names.h"
 #include "text.h"
 
 #define PATH_HINT "a path as in a URL, as /health"
@@ -127,6 +128,10 @@ static void check_health(struct builder *b, const struct service_model *s, const
 			       "%s checks over https, and does not verify the certificates that backends "
 			       "show: write verify: none to say that this is known",
 			       check->of);
+	if (fields[PASSIVE].node && !forward_sees_replies(s->forward))
+		reader_problem(b->reader, fields[PASSIVE].at,
+			       "%s of %s has no meaning with forward: %s, which sees no replies: remove it",
+			       fields[PASSIVE].key, fields[PASSIVE].of, name_of_forward(s->forward));
 	if (s->protocol == IPPROTO_TCP)
 		return;
 	if (h->check != HEALTH_NONE && !fields[PORT].node)

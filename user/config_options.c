@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "names.h"
 #include "text.h"
 
 #define COHORTS_MAX 4096U
@@ -180,9 +181,9 @@ void build_nat(struct builder *b, struct service_model *s, const struct field *f
 	snprintf(title, sizeof(title), "nat of %s", s->name);
 	if (f->node && s->forward != FORWARD_NAT)
 		reader_problem(b->reader, f->at,
-			       "nat of %s has no meaning with forward: dnat: remove it, or write forward: "
+			       "nat of %s has no meaning with forward: %s: remove it, or write forward: "
 			       "nat",
-			       f->of);
+			       f->of, name_of_forward(s->forward));
 	if (reader_fields(b->reader, f, title, fields, ARRAY_SIZE(fields)))
 		return;
 	read_sources(b, s, &fields[0]);
@@ -267,6 +268,10 @@ void build_measure(struct builder *b, struct service_model *s, const struct fiel
 	const char *text;
 
 	s->measure_shift = DEFAULT_MEASURE_SHIFT;
+	if (f->node && !forward_sees_replies(s->forward))
+		reader_problem(b->reader, f->at,
+			       "measure of %s has no meaning with forward: %s, which sees no replies: remove it", f->of,
+			       name_of_forward(s->forward));
 	if (reader_text(b->reader, f, MEASURE_HINT, &text))
 		return;
 	if (!strcmp(text, "all")) {

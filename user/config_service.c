@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A service's address, options, variants and backends. */
+/* A service's address, options and variants. */
 #include "config_build.h"
 
 #include <arpa/inet.h>
@@ -7,10 +7,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define TITLE_SIZE (2 * NAME_SIZE + 32)
 #define VARIANTS_HINT "names with weight and backends, as blue: {weight: 100, backends: [10.0.1.11:8000]}"
-#define BACKENDS_HINT "a list, as [10.0.1.11:8000], or [] for none"
-#define BACKEND_HINT "ADDRESS:PORT, as 10.0.1.11:8000 or in quotes \"[fd00::1]:8000\""
 
 bool is_loopback(const struct address *a)
 {
@@ -61,112 +58,6 @@ int build_address(struct builder *b, const struct field *f, struct address *ret)
 	return 0;
 }
 
-static void mention(struct builder *b, const struct service_model *s, int variant, const struct endpoint *e,
-		    yaml_mark_t at)
-{
-	b->mentions[b->mention_count] = (struct mention){
-		.endpoint = *e,
-		.protocol = s->protocol,
-		.variant = variant,
-		.service = s - b->model->services,
-		.order = b->mention_count,
-		.at = at,
-	};
-	b->mention_count++;
-}
-
-/* Reads "10.0.1.11:8000"; what is wrong with it is added as a problem, and then it is mentioned nowhere. */
-static void read_endpoint(struct builder *b, const struct service_model *s, int variant, const struct field *f,
-			  struct endpoint *ret)
-{
-	const char *text, *kind;
-
-	if (reader_text(b->reader, f, BACKEND_HINT, &text))
-		return;
-	if (endpoint_parse(text, ret)) {
-		reader_refuse(b->reader, f, BACKEND_HINT);
-		return;
-	}
-	kind = unusable_address(&ret->address);
-	if (kind)
-		reader_problem(b->reader, f->node->start_mark,
-			       "backend '%s' of %s is %s: write the address of a server", text, f->of, kind);
-	else if (!address_is_zero(&s->vip.address) &&
-		 address_is_ipv4(&s->vip.address) != address_is_ipv4(&ret->address))
-		reader_problem(b->reader, f->node->start_mark,
-			       "backend '%s' of %s is not of the service's family: write an "
-			       "%s address, as the service's is",
-			       text, f->of, address_is_ipv4(&s->vip.address) ? "IPv4" : "IPv6");
-	else
-		mention(b, s, variant, ret, f->node->start_mark);
-}
-
-/* Without quotes YAML takes [fd00::1]:8000 for a map whose key is a list. */
-static bool is_bare_ipv6(struct builder *b, const yaml_node_t *node)
-{
-	const yaml_node_pair_t *first = node->data.mapping.pairs.start;
-
-	return node->type == YAML_MAPPING_NODE && first < node->data.mapping.pairs.top &&
-	       yaml_document_get_node(&b->reader->document, first->key)->type == YAML_SEQUENCE_NODE;
-}
-
-/* A backend that is wrong still counts as one, so that its variant is not called empty too. */
-static void read_backend(struct builder *b, const struct service_model *s, int variant, const struct field *f,
-			 struct backend_model *ret)
-{
-	struct field fields[] = {
-		{.key = "address", .required = "address: 10.0.1.11:8000"},
-		{.key = "weight"},
-	};
-	char title[TITLE_SIZE];
-
-	ret->weight = 1;
-	if (is_bare_ipv6(b, f->node)) {
-		reader_refuse(b->reader, f, BACKEND_HINT);
-		return;
-	}
-	if (f->node->type != YAML_MAPPING_NODE) {
-		read_endpoint(b, s, variant, f, &ret->endpoint);
-		return;
-	}
-	snprintf(title, sizeof(title), "a backend of %s", f->of);
-	if (reader_fields(b->reader, f, title, fields, ARRAY_SIZE(fields)))
-		return;
-	if (fields[0].node) {
-		struct field address = {.key = f->key, .of = f->of, .node = fields[0].node};
-
-		read_endpoint(b, s, variant, &address, &ret->endpoint);
-	}
-	reader_number(b->reader, &fields[1], 1, WEIGHT_MAX, &ret->weight);
-}
-
-static int read_backends(struct builder *b, const struct service_model *s, int variant, const struct field *f,
-			 struct variant_model *v)
-{
-	const yaml_node_item_t *items;
-	size_t count;
-	int err = reader_list(b->reader, f, BACKENDS_HINT, &items, &count);
-
-	if (err || !count)
-		return err;
-	v->backends = calloc(count, sizeof(*v->backends));
-	if (!v->backends)
-		return -ENOMEM;
-	for (size_t i = 0; i < count && !b->reader->stopped; i++) {
-		struct field item = reader_item(b->reader, items[i], "backend", f->of);
-
-		v->backend_count++;
-		if (b->backend_count++ == b->model->limits.backends)
-			reader_problem(b->reader, item.at,
-				       "more backends than limits.backends (%u): remove some, or raise "
-				       "the limit",
-				       b->model->limits.backends);
-		if (b->backend_count <= b->model->limits.backends)
-			read_backend(b, s, variant, &item, &v->backends[i]);
-	}
-	return 0;
-}
-
 /* Returns 0 if weight and backends are known, as good or bad as each backend may be; -EINVAL or -ENOMEM. */
 static int read_variant(struct builder *b, struct service_model *s, const struct field *f)
 {
@@ -184,7 +75,7 @@ static int read_variant(struct builder *b, struct service_model *s, const struct
 	if (reader_fields(b->reader, f, title, fields, ARRAY_SIZE(fields)))
 		return -EINVAL;
 	known = !reader_number(b->reader, &fields[0], 0, WEIGHT_MAX, &v->weight);
-	err = read_backends(b, s, s->variant_count - 1, &fields[1], v);
+	err = build_backends(b, s, v, &fields[1]);
 	if (err == -ENOMEM)
 		return err;
 	if (err || !known)
@@ -279,29 +170,34 @@ static void read_vip(struct builder *b, struct service_model *s, const struct fi
 	reader_number(b->reader, port, 1, UINT16_MAX, &number);
 	s->vip.port = number;
 	if (!build_address(b, address, &s->vip.address) && number && err != -EINVAL)
-		mention(b, s, VIP_VARIANT, &s->vip, address->node->start_mark);
+		build_mention(b, s, VIP_VARIANT, &s->vip, NULL, address->node->start_mark);
 }
 
-static void read_options(struct builder *b, struct service_model *s, const struct field *forward,
-			 const struct field *affinity, const struct field *udp_miss)
+static void read_affinity(struct builder *b, struct service_model *s, const struct field *f)
 {
-	static const char *const modes[] = {"nat", "dnat"};
 	static const char *const affinities[] = {"connection", "client"};
-	static const char *const misses[] = {"entry", "base"};
-	int choice = FORWARD_NAT;
+	int choice = AFFINITY_CONNECTION;
 
-	reader_choice(b->reader, forward, modes, ARRAY_SIZE(modes), &choice);
-	s->forward = choice;
-	choice = AFFINITY_CONNECTION;
-	reader_choice(b->reader, affinity, affinities, ARRAY_SIZE(affinities), &choice);
+	reader_choice(b->reader, f, affinities, ARRAY_SIZE(affinities), &choice);
 	s->affinity = choice;
-	choice = UDP_MISS_ENTRY;
-	if (!reader_choice(b->reader, udp_miss, misses, ARRAY_SIZE(misses), &choice) && s->protocol != IPPROTO_UDP)
-		reader_problem(b->reader, udp_miss->at,
+}
+
+/* Of QUIC it is known which packets open a connection. */
+static void read_udp_miss(struct builder *b, struct service_model *s, const struct field *f)
+{
+	static const char *const misses[] = {"entry", "base"};
+	int choice = UDP_MISS_ENTRY;
+
+	if (reader_choice(b->reader, f, misses, ARRAY_SIZE(misses), &choice))
+		return;
+	s->udp_miss = choice;
+	if (s->protocol != IPPROTO_UDP)
+		reader_problem(b->reader, f->at,
 			       "udp_miss of %s has no meaning for tcp: remove it, or write "
 			       "protocol: udp",
-			       udp_miss->of);
-	s->udp_miss = choice;
+			       f->of);
+	else if (s->quic)
+		reader_problem(b->reader, f->at, "udp_miss of %s has no meaning with quic: remove it", f->of);
 }
 
 int build_service(struct builder *b, struct service_model *s, const struct field *f)
@@ -311,7 +207,9 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		PORT,
 		PROTOCOL,
 		FORWARD,
+		TUNNEL,
 		AFFINITY,
+		QUIC,
 		UDP_MISS,
 		VARIANTS,
 		COHORTS,
@@ -325,8 +223,10 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		[ADDRESS] = {.key = "address", .required = "address: with the IP address that clients connect to"},
 		[PORT] = {.key = "port", .required = "port: with the port that clients connect to"},
 		[PROTOCOL] = {.key = "protocol"},
-		[FORWARD] = {.key = "forward", .required = "forward: nat or forward: dnat"},
+		[FORWARD] = {.key = "forward", .required = "forward: nat, dnat, l2dsr, ipip or gue"},
+		[TUNNEL] = {.key = "tunnel"},
 		[AFFINITY] = {.key = "affinity"},
+		[QUIC] = {.key = "quic"},
 		[UDP_MISS] = {.key = "udp_miss"},
 		[VARIANTS] = {.key = "variants", .required = "variants: with " VARIANTS_HINT},
 		[COHORTS] = {.key = "cohorts"},
@@ -343,7 +243,10 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 	if (reader_fields(b->reader, f, title, fields, KEYS))
 		return 0;
 	read_vip(b, s, &fields[ADDRESS], &fields[PORT], &fields[PROTOCOL]);
-	read_options(b, s, &fields[FORWARD], &fields[AFFINITY], &fields[UDP_MISS]);
+	build_forward(b, s, &fields[FORWARD], &fields[TUNNEL]);
+	build_quic(b, s, &fields[QUIC]);
+	read_affinity(b, s, &fields[AFFINITY]);
+	read_udp_miss(b, s, &fields[UDP_MISS]);
 	err = read_variants(b, s, &fields[VARIANTS]);
 	if (err == -ENOMEM)
 		return err;

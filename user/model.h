@@ -23,17 +23,26 @@ enum attach_mode {
 	ATTACH_AUTO, /* native, and generic where the driver has no XDP */
 	ATTACH_NATIVE,
 	ATTACH_GENERIC,
+	ATTACH_TC, /* at the ingress hook of traffic control */
+};
+
+/* What to do about a program of another that is on the interface already. */
+enum existing {
+	EXISTING_REFUSE,
+	EXISTING_CHAIN, /* run beside it */
 };
 
 struct interface_model {
 	char name[IF_NAMESIZE];
 	enum attach_mode attach;
+	enum existing existing;
 };
 
 struct backend_model {
 	struct endpoint endpoint;
-	uint32_t weight; /* inside its variant, 1..WEIGHT_MAX; 1 unless configured */
-	bool drained;    /* by command: no new connections */
+	uint32_t weight;                  /* inside its variant, 1..WEIGHT_MAX; 1 unless configured */
+	bool drained;                     /* by command: no new connections */
+	uint8_t server_id[SERVER_ID_MAX]; /* QUIC: the service's server_id_bytes; the rest is zero */
 };
 
 struct variant_model {
@@ -98,15 +107,30 @@ struct service_model {
 	size_t cohort_count;
 	struct address sources[SOURCES_MAX]; /* NAT; none: this host's own address towards each backend */
 	size_t source_count;
-	uint16_t port_min, port_max;   /* NAT source ports, inclusive */
-	uint32_t drain_timeout_s;      /* how long moved slots stay tracked */
-	uint32_t drain_limit_s;        /* and how long at most, if live flows still disagree; >= drain_timeout_s */
-	enum drain_policy on_change;   /* what becomes of connections whose slot moved */
-	enum drain_policy on_rollback; /* the same when the change was a rollback */
-	uint32_t pace_permille;        /* of the connections to be reset, so many each second */
-	uint32_t measure_shift;        /* modes without flow state: 1 in 2^shift connections is measured */
+	uint16_t port_min, port_max;    /* NAT source ports, inclusive */
+	uint32_t drain_timeout_s;       /* how long moved slots stay tracked */
+	uint32_t drain_limit_s;         /* and how long at most, if live flows still disagree; >= drain_timeout_s */
+	enum drain_policy on_change;    /* what becomes of connections whose slot moved */
+	enum drain_policy on_rollback;  /* the same when the change was a rollback */
+	uint32_t pace_permille;         /* of the connections to be reset, so many each second */
+	uint32_t measure_shift;         /* modes without flow state: 1 in 2^shift connections is measured */
+	struct prefix tunnel_source[2]; /* outer sources towards IPv4 and [1] IPv6 backends; zero: this host's own */
+	uint16_t tunnel_port;           /* gue: destination port of the outer UDP header */
+	bool quic;                      /* UDP that is QUIC */
+	uint8_t server_id_bytes;        /* of server ids in its connection ids; 0: they carry none */
 	struct health_model health;
 };
+
+/* Whether replies come by here; where not, packets reach their backend as they are, its port included. */
+static inline bool forward_sees_replies(enum forward_mode mode)
+{
+	return mode == FORWARD_NAT || mode == FORWARD_DNAT;
+}
+
+static inline bool forward_tunnels(enum forward_mode mode)
+{
+	return mode == FORWARD_IPIP || mode == FORWARD_GUE;
+}
 
 struct limits {
 	uint32_t services;    /* ids for services */

@@ -25,14 +25,13 @@ static void line(struct lines *l, const char *format, ...)
 	fputc('\n', l->stream);
 }
 
-static bool has_backend(const struct variant_model *v, const struct backend_model *wanted, bool same_weight)
+static const struct backend_model *find_backend(const struct variant_model *v, const struct endpoint *wanted)
 {
 	for (size_t i = 0; i < v->backend_count; i++)
-		if (address_equal(&v->backends[i].endpoint.address, &wanted->endpoint.address) &&
-		    v->backends[i].endpoint.port == wanted->endpoint.port &&
-		    (!same_weight || v->backends[i].weight == wanted->weight))
-			return true;
-	return false;
+		if (address_equal(&v->backends[i].endpoint.address, &wanted->address) &&
+		    v->backends[i].endpoint.port == wanted->port)
+			return &v->backends[i];
+	return NULL;
 }
 
 static void diff_backends(struct lines *l, const struct variant_model *before, const struct variant_model *after)
@@ -42,18 +41,22 @@ static void diff_backends(struct lines *l, const struct variant_model *before, c
 	for (size_t i = 0; i < before->backend_count; i++) {
 		const struct backend_model *b = &before->backends[i];
 
-		if (!has_backend(after, b, false))
+		if (!find_backend(after, &b->endpoint))
 			line(l, "backend %s removed from %s",
 			     endpoint_format(&b->endpoint.address, b->endpoint.port, text), after->name);
 	}
 	for (size_t i = 0; i < after->backend_count; i++) {
-		const struct backend_model *b = &after->backends[i];
+		const struct backend_model *b = &after->backends[i], *old = find_backend(before, &b->endpoint);
 
 		endpoint_format(&b->endpoint.address, b->endpoint.port, text);
-		if (!has_backend(before, b, false))
+		if (!old) {
 			line(l, "backend %s added to %s", text, after->name);
-		else if (!has_backend(before, b, true))
+			continue;
+		}
+		if (old->weight != b->weight)
 			line(l, "backend %s of %s now has weight %u", text, after->name, b->weight);
+		if (memcmp(old->server_id, b->server_id, sizeof(b->server_id)))
+			line(l, "backend %s of %s has another server id", text, after->name);
 	}
 }
 
@@ -108,12 +111,29 @@ static void diff_policies(struct lines *l, const struct service_model *before, c
 		line(l, "drain: connections %s on a change, %s on a rollback, at %g%%/s",
 		     after->on_change == DRAIN_RESET ? "are reset" : "stay",
 		     after->on_rollback == DRAIN_RESET ? "are reset" : "stay", after->pace_permille / 10.0);
-	if (before->measure_shift != after->measure_shift)
+	if (before->measure_shift != after->measure_shift && forward_sees_replies(after->forward))
 		line(l, "measure: 1 in %u connections", 1U << after->measure_shift);
 	if (old->check != new->check || old->port != new->port || strcmp(old->path, new->path) ||
 	    old->interval_ms != new->interval_ms || old->timeout_ms != new->timeout_ms || old->rise != new->rise ||
 	    old->fall != new->fall || old->passive != new->passive)
 		line(l, "health: the check changed");
+}
+
+/* What only some modes and protocols have. */
+static void diff_tunnel(struct lines *l, const struct service_model *before, const struct service_model *after)
+{
+	if (forward_tunnels(before->forward) && forward_tunnels(after->forward) &&
+	    (!prefix_equal(&before->tunnel_source[0], &after->tunnel_source[0]) ||
+	     !prefix_equal(&before->tunnel_source[1], &after->tunnel_source[1])))
+		line(l, "tunnel sources changed");
+	if (before->forward == after->forward && before->tunnel_port != after->tunnel_port)
+		line(l, "tunnel port is now %u", after->tunnel_port);
+	if (before->quic != after->quic)
+		line(l, "quic is now %s", after->quic ? "on" : "off");
+	if (before->server_id_bytes != after->server_id_bytes && after->server_id_bytes)
+		line(l, "connections are routed by server ids of %u bytes", after->server_id_bytes);
+	else if (before->server_id_bytes != after->server_id_bytes)
+		line(l, "connections are not routed by server ids any more");
 }
 
 static void diff_settings(struct lines *l, const struct service_model *before, const struct service_model *after)
@@ -135,6 +155,7 @@ static void diff_settings(struct lines *l, const struct service_model *before, c
 		line(l, "nat sources or ports changed");
 	if (before->drain_timeout_s != after->drain_timeout_s || before->drain_limit_s != after->drain_limit_s)
 		line(l, "drain is now %us, at most %us", after->drain_timeout_s, after->drain_limit_s);
+	diff_tunnel(l, before, after);
 	diff_policies(l, before, after);
 	if (before->udp_miss != after->udp_miss)
 		line(l, "udp_miss is now %s", after->udp_miss == UDP_MISS_BASE ? "base" : "entry");
@@ -171,21 +192,26 @@ static void diff_services(struct lines *l, const struct model *before, const str
 static bool has_interface(const struct model *m, const struct interface_model *wanted)
 {
 	for (size_t i = 0; i < m->interface_count; i++)
-		if (strcmp(m->interfaces[i].name, wanted->name) == 0 && m->interfaces[i].attach == wanted->attach)
+		if (strcmp(m->interfaces[i].name, wanted->name) == 0 && m->interfaces[i].attach == wanted->attach &&
+		    m->interfaces[i].existing == wanted->existing)
 			return true;
 	return false;
+}
+
+static void diff_interface(struct lines *l, const struct interface_model *i, const char *what)
+{
+	line(l, "interface %s (%s%s) %s", i->name, name_of_attach(i->attach),
+	     i->existing == EXISTING_CHAIN ? ", chain" : "", what);
 }
 
 static void diff_host(struct lines *l, const struct model *before, const struct model *after)
 {
 	for (size_t i = 0; i < before->interface_count; i++)
 		if (!has_interface(after, &before->interfaces[i]))
-			line(l, "interface %s (%s) removed", before->interfaces[i].name,
-			     name_of_attach(before->interfaces[i].attach));
+			diff_interface(l, &before->interfaces[i], "removed");
 	for (size_t i = 0; i < after->interface_count; i++)
 		if (!has_interface(before, &after->interfaces[i]))
-			line(l, "interface %s (%s) added", after->interfaces[i].name,
-			     name_of_attach(after->interfaces[i].attach));
+			diff_interface(l, &after->interfaces[i], "added");
 	if (before->tcp_idle_s != after->tcp_idle_s || before->udp_idle_s != after->udp_idle_s)
 		line(l, "flows are forgotten after %us (tcp), %us (udp) of silence", after->tcp_idle_s,
 		     after->udp_idle_s);

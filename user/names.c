@@ -43,9 +43,16 @@ const char *name_of_attach(enum attach_mode mode)
 		return "native";
 	case ATTACH_GENERIC:
 		return "generic";
+	case ATTACH_TC:
+		return "tc";
 	default:
 		return "auto";
 	}
+}
+
+const char *name_of_existing(enum existing existing)
+{
+	return existing == EXISTING_CHAIN ? "chain" : "refuse";
 }
 
 const char *name_of_affinity(enum affinity affinity)

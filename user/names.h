@@ -14,6 +14,7 @@ const char *name_of_drop(enum drop_reason reason);    /* "malformed" */
 const char *name_of_forward(enum forward_mode mode);  /* "nat" */
 const char *name_of_protocol(uint8_t protocol);       /* "tcp" */
 const char *name_of_attach(enum attach_mode mode);    /* "native" */
+const char *name_of_existing(enum existing existing); /* "chain" */
 const char *name_of_affinity(enum affinity affinity); /* "connection" */
 
 #endif

@@ -25,6 +25,12 @@
 	"  " name ": {address: " address ", port: 8000, protocol: tcp, forward: " forward                              \
 	", variants: {blue: {weight: 1, backends: [" backends "]}}}\n"
 
+/* Of a mode that does not rewrite packets: lines 1 to 6; and of QUIC: lines 1 to 8. The backends are a line more. */
+#define MODE(forward) TOP "  llm:\n    address: 10.0.0.10\n    port: 8000\n    forward: " forward "\n"
+#define QUIC(value)                                                                                                    \
+	TOP "  web:\n    address: 10.0.0.10\n    port: 443\n    protocol: udp\n    forward: nat\n    quic: " value "\n"
+#define BACKENDS(list) "    variants: {blue: {weight: 1, backends: [" list "]}}\n"
+
 struct mistake {
 	const char *name;
 	const char *yaml;
@@ -77,8 +83,10 @@ static const struct mistake mistakes[] = {
 	 "t.yaml:1:20: an item of interfaces is 'an-interface-of-16': write the name of an interface, as eth0\n"},
 	{"an interface listed twice", "interfaces:\n  - eth0\n  - {name: eth0, attach: native}\nservices: {}\n",
 	 "t.yaml:3:12: interface eth0 is listed twice: write it once\n"},
-	{"an unknown attach mode", "interfaces: [{name: eth0, attach: tc}]\nservices: {}\n",
-	 "t.yaml:1:35: attach of an interface is 'tc': write auto, native or generic\n"},
+	{"an unknown attach mode", "interfaces: [{name: eth0, attach: xdp}]\nservices: {}\n",
+	 "t.yaml:1:35: attach of an interface is 'xdp': write auto, native, generic or tc\n"},
+	{"an unknown way with existing programs", "interfaces: [{name: eth0, existing: replace}]\nservices: {}\n",
+	 "t.yaml:1:37: existing of an interface is 'replace': write refuse or chain\n"},
 	{"an interface without a name", "interfaces: [{attach: auto}]\nservices: {}\n",
 	 "t.yaml:1:14: an interface has no name: write name: eth0\n"},
 	{"an interface that is a list", "interfaces: [[eth0]]\nservices: {}\n",
@@ -108,12 +116,12 @@ static const struct mistake mistakes[] = {
 	 "t.yaml:3:3: a name of services is 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...': write small letters, "
 	 "digits and dashes, at most 63, with no dash in front\n"},
 	{"a service that is no map", TOP "  llm: 10.0.0.10\n",
-	 "t.yaml:3:8: service llm is no map: write a map with keys out of address, port, protocol, forward, affinity, "
-	 "udp_miss, variants, cohorts, nat, drain, measure, health\n"},
+	 "t.yaml:3:8: service llm is no map: write a map with keys out of address, port, protocol, forward, tunnel, "
+	 "affinity, quic, udp_miss, variants, cohorts, nat, drain, measure, health\n"},
 	{"a service without its keys", TOP "  llm: {}\n",
 	 "t.yaml:3:3: service llm has no address: write address: with the IP address that clients connect to\n"
 	 "t.yaml:3:3: service llm has no port: write port: with the port that clients connect to\n"
-	 "t.yaml:3:3: service llm has no forward: write forward: nat or forward: dnat\n"
+	 "t.yaml:3:3: service llm has no forward: write forward: nat, dnat, l2dsr, ipip or gue\n"
 	 "t.yaml:3:3: service llm has no variants: write variants: with names with weight and backends, as blue: "
 	 "{weight: 100, backends: [10.0.1.11:8000]}\n"},
 	{"a service written twice",
@@ -147,8 +155,8 @@ static const struct mistake mistakes[] = {
 	 TOP "  llm:\n    address: 10.0.0.10\n    port: 80\n    protocol: sctp\n"
 	     "    forward: nat\n" BLUE,
 	 "t.yaml:6:15: protocol of service llm is 'sctp': write tcp or udp\n"},
-	{"an unknown forward mode", TOP "  llm:\n    address: 10.0.0.10\n    port: 80\n    forward: ipip\n" BLUE,
-	 "t.yaml:6:14: forward of service llm is 'ipip': write nat or dnat\n"},
+	{"an unknown forward mode", TOP "  llm:\n    address: 10.0.0.10\n    port: 80\n    forward: gre\n" BLUE,
+	 "t.yaml:6:14: forward of service llm is 'gre': write nat, dnat, l2dsr, ipip or gue\n"},
 	{"an unknown affinity", LLM "    affinity: cookie\n" BLUE,
 	 "t.yaml:7:15: affinity of service llm is 'cookie': write connection or client\n"},
 	{"udp_miss for tcp", LLM "    udp_miss: base\n" BLUE,
@@ -206,7 +214,7 @@ static const struct mistake mistakes[] = {
 	 "t.yaml:7:79: weight of a backend of variant blue of llm is '0': write a whole number from 1 to 1000000\n"},
 	{"a backend's unknown key",
 	 LLM "    variants: {blue: {weight: 1, backends: [{address: 10.0.1.11:8000, wait: 1}]}}\n",
-	 "t.yaml:7:71: unknown key 'wait' in a backend of variant blue of llm: known are address, weight\n"},
+	 "t.yaml:7:71: unknown key 'wait' in a backend of variant blue of llm: known are address, weight, server_id\n"},
 	{"a backend twice in a variant",
 	 LLM "    variants:\n      blue:\n        weight: 1\n        backends:\n"
 	     "          - 10.0.1.11:8000\n          - {address: 10.0.1.11:8000, weight: 2}\n",
@@ -393,6 +401,99 @@ static const struct mistake mistakes[] = {
 	 "t.yaml:7:58: backend of variant blue of llm is '10.0.1.1': write ADDRESS:PORT, as 10.0.1.11:8000 or in "
 	 "quotes \"[fd00::1]:8000\"\n"
 	 "t.yaml:8:1: interfaces of the configuration is written twice, first on line 1: remove one\n"},
+	{"a dsr backend with another port", MODE("l2dsr") BACKENDS("10.0.1.11:9000"),
+	 "t.yaml:7:45: backend '10.0.1.11:9000' of variant blue of llm has another port than the service, and l2dsr "
+	 "does not rewrite packets: write 10.0.1.11 alone, or port 8000\n"},
+	{"a tunnel's backend with another port, IPv6", MODE("gue") BACKENDS("\"[fd00::11]:9000\""),
+	 "t.yaml:7:45: backend '[fd00::11]:9000' of variant blue of llm has another port than the service, and gue "
+	 "does not rewrite packets: write fd00::11 alone, or port 8000\n"},
+	{"a dsr backend that is no address", MODE("l2dsr") BACKENDS("server-1"),
+	 "t.yaml:7:45: backend of variant blue of llm is 'server-1': write an address, as 10.0.1.11 or fd00::1\n"},
+	{"a dsr backend in empty brackets", MODE("ipip") BACKENDS("\"[]\""),
+	 "t.yaml:7:45: backend of variant blue of llm is '[]': write an address, as 10.0.1.11 or fd00::1\n"},
+	{"a dsr backend of the other family", MODE("l2dsr") BACKENDS("fd00::11"),
+	 "t.yaml:7:45: backend 'fd00::11' of variant blue of llm is not of the service's family: write an IPv4 "
+	 "address, as the service's is\n"},
+	{"a dsr backend that is the service", MODE("l2dsr") BACKENDS("10.0.0.10"),
+	 "t.yaml:7:45: backend 10.0.0.10:8000/tcp is the address of service llm (line 4), which would be a loop: write "
+	 "the address of a server\n"},
+	{"a dsr backend twice, with its port and without", MODE("ipip") BACKENDS("10.0.1.11, 10.0.1.11:8000"),
+	 "t.yaml:7:56: 10.0.1.11:8000/tcp is twice in variant blue of llm, first on line 7: write it once, with a "
+	 "weight\n"},
+	{"a nat backend without a port", LLM BACKENDS("10.0.1.11"),
+	 "t.yaml:7:45: backend of variant blue of llm is '10.0.1.11': write ADDRESS:PORT, as 10.0.1.11:8000 or in "
+	 "quotes \"[fd00::1]:8000\"\n"},
+	{"a tunnel with nat", LLM BLUE "    tunnel: {port: 6080}\n",
+	 "t.yaml:8:5: tunnel of service llm has no meaning with forward: nat: remove it, or write forward: ipip or "
+	 "forward: gue\n"},
+	{"a tunnel with l2dsr", MODE("l2dsr") BLUE "    tunnel: {source: 198.18.0.0/15}\n",
+	 "t.yaml:8:5: tunnel of service llm has no meaning with forward: l2dsr: remove it, or write forward: ipip or "
+	 "forward: gue\n"},
+	{"a port of an ipip tunnel", MODE("ipip") BLUE "    tunnel: {port: 6080}\n",
+	 "t.yaml:8:14: port of tunnel of llm has no meaning with forward: ipip, which has none: remove it, or write "
+	 "forward: gue\n"},
+	{"a tunnel that is a port", MODE("gue") BLUE "    tunnel: 6080\n",
+	 "t.yaml:8:13: tunnel of llm is no map: write a map with keys out of source, port\n"},
+	{"an unknown key of a tunnel", MODE("gue") BLUE "    tunnel: {destination: 1}\n",
+	 "t.yaml:8:14: unknown key 'destination' in tunnel of llm: known are source, port\n"},
+	{"a tunnel's port that cannot be", MODE("gue") BLUE "    tunnel: {port: 65536}\n",
+	 "t.yaml:8:20: port of tunnel of llm is '65536': write a whole number from 1 to 65535\n"},
+	{"a tunnel's source with host bits", MODE("gue") BLUE "    tunnel: {source: 198.18.0.1/15}\n",
+	 "t.yaml:8:22: source of tunnel of llm is '198.18.0.1/15': write a prefix with no bits set beyond its length, "
+	 "as 198.18.0.0/15, or one of IPv4 and one of IPv6 in []\n"},
+	{"a tunnel's source that is loopback", MODE("gue") BLUE "    tunnel: {source: 127.0.0.0/8}\n",
+	 "t.yaml:8:22: source of tunnel of llm begins with a loopback address: write addresses of hosts\n"},
+	{"a tunnel's source that is everything", MODE("gue") BLUE "    tunnel: {source: 64.0.0.0/2}\n",
+	 "t.yaml:8:22: source of tunnel of llm is '64.0.0.0/2': write a prefix of at least 8 bits\n"},
+	{"a tunnel's source that is all of IPv6", MODE("gue") BLUE "    tunnel: {source: \"::/0\"}\n",
+	 "t.yaml:8:22: source of tunnel of llm begins with the unspecified address: write addresses of hosts\n"},
+	{"two sources of one family", MODE("ipip") BLUE "    tunnel: {source: [198.18.0.0/16, 198.19.0.0/16]}\n",
+	 "t.yaml:8:38: a source of tunnel of llm is the second of its family: write one IPv4 and one IPv6 prefix\n"},
+	{"a source in a list that is none", MODE("ipip") BLUE "    tunnel: {source: [10.0.0.1/8, 100::/64]}\n",
+	 "t.yaml:8:23: a source of tunnel of llm is '10.0.0.1/8': write a prefix with no bits set beyond its length, "
+	 "as 198.18.0.0/15, or one of IPv4 and one of IPv6 in []\n"},
+	{"nat sources with a tunnel", MODE("gue") BLUE "    nat: {sources: [10.0.1.5]}\n",
+	 "t.yaml:8:5: nat of service llm has no meaning with forward: gue: remove it, or write forward: nat\n"},
+	{"measuring without replies", MODE("l2dsr") BLUE "    measure: all\n",
+	 "t.yaml:8:5: measure of service llm has no meaning with forward: l2dsr, which sees no replies: remove it\n"},
+	{"passive health without replies", MODE("ipip") BLUE "    health: {check: none, passive: 5}\n",
+	 "t.yaml:8:27: passive of health of llm has no meaning with forward: ipip, which sees no replies: remove it\n"},
+	{"quic over tcp", LLM BLUE "    quic: true\n",
+	 "t.yaml:8:5: quic of service llm has no meaning for tcp: remove it, or write protocol: udp\n"},
+	{"quic that is neither true nor false", QUIC("yes") BACKENDS("10.0.1.11:443"),
+	 "t.yaml:8:11: quic of service web is 'yes': write true, false, or {server_id_length: 2}\n"},
+	{"quic that is a list", QUIC("[true]") BACKENDS("10.0.1.11:443"),
+	 "t.yaml:8:11: quic of service web is a list: write true, false, or {server_id_length: 2}\n"},
+	{"quic without its key", QUIC("{}") BACKENDS("10.0.1.11:443"),
+	 "t.yaml:8:5: quic of web has no server_id_length: write server_id_length: 2, or quic: true\n"},
+	{"a server id of no length", QUIC("{server_id_length: 0}") BACKENDS("10.0.1.11:443"),
+	 "t.yaml:8:30: server_id_length of quic of web is '0': write a whole number from 1 to 8\n"},
+	{"a server id of too many bytes", QUIC("{server_id_length: 9}") BACKENDS("10.0.1.11:443"),
+	 "t.yaml:8:30: server_id_length of quic of web is '9': write a whole number from 1 to 8\n"},
+	{"udp_miss with quic", QUIC("true") "    udp_miss: base\n" BACKENDS("10.0.1.11:443"),
+	 "t.yaml:9:5: udp_miss of service web has no meaning with quic: remove it\n"},
+	{"a server id that nothing asks for", QUIC("true") BACKENDS("{address: 10.0.1.11:443, server_id: 0x0011}"),
+	 "t.yaml:9:70: server_id of a backend of variant blue of web has no meaning without quic: {server_id_length: "
+	 "..} of the service: remove it, or write that\n"},
+	{"a backend without a server id", QUIC("{server_id_length: 2}") BACKENDS("10.0.1.11:443"),
+	 "t.yaml:9:45: backend of variant blue of web has no server_id, which quic: {server_id_length: 2} asks for: "
+	 "write {address: .., server_id: ..} with 4 hexadecimal digits, as 0x0011\n"},
+	{"a map of a backend without a server id", QUIC("{server_id_length: 2}") BACKENDS("{address: 10.0.1.11:443}"),
+	 "t.yaml:9:45: backend of variant blue of web has no server_id, which quic: {server_id_length: 2} asks for: "
+	 "write {address: .., server_id: ..} with 4 hexadecimal digits, as 0x0011\n"},
+	{"a server id of another length",
+	 QUIC("{server_id_length: 2}") BACKENDS("{address: 10.0.1.11:443, server_id: 0x11}"),
+	 "t.yaml:9:81: server_id of a backend of variant blue of web is '0x11': write 4 hexadecimal digits, as "
+	 "0x0011\n"},
+	{"a server id that is not hexadecimal",
+	 QUIC("{server_id_length: 2}") BACKENDS("{address: 10.0.1.11:443, server_id: 00g1}"),
+	 "t.yaml:9:81: server_id of a backend of variant blue of web is '00g1': write 4 hexadecimal digits, as "
+	 "0x0011\n"},
+	{"two servers with one server id",
+	 QUIC("{server_id_length: 2}")
+		 BACKENDS("{address: 10.0.1.11:443, server_id: 0x00aB}, {address: 10.0.1.12:443, server_id: 00Ab}"),
+	 "t.yaml:9:100: server_id of this backend of web is already that of 10.0.1.11:443 (line 9): give each server "
+	 "its own\n"},
 	{"control characters in a value", "interfaces: [\"a\\n\\x9b\\0b\"]\nservices: {}\n",
 	 "t.yaml:1:14: an item of interfaces is 'a????b': write the name of an interface, as eth0\n"},
 };
