@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cohorts.h"
+#include "lookups.h"
 #include "splitter.h"
 #include "table.h"
 
@@ -403,7 +404,29 @@ static uint32_t service_flags(const struct service_model *s, const struct servic
 		flags |= SERVICE_UDP_MISS_BASE;
 	if (state->cohort_count)
 		flags |= SERVICE_COHORTS;
+	if (s->quic)
+		flags |= SERVICE_QUIC;
 	return flags;
+}
+
+/* Host bits of an outer source, as far as they are in its last word. */
+static uint32_t entropy_of(const struct prefix *source)
+{
+	uint32_t host_bits = 128 - source->bits;
+
+	return host_bits >= 32 ? UINT32_MAX : (1U << host_bits) - 1;
+}
+
+/* A packet that meets an address half written has an odd outer source, which nobody answers to. */
+static void write_tunnel(struct service *kernel, const struct service_model *s)
+{
+	for (size_t family = 0; family < ARRAY_SIZE(s->tunnel_source); family++) {
+		const struct prefix *source = &s->tunnel_source[family];
+
+		kernel->outer_source[family] = source->address;
+		kernel->outer_entropy[family] = address_is_zero(&source->address) ? 0 : entropy_of(source);
+	}
+	kernel->tunnel_port = htons(s->tunnel_port);
 }
 
 static int write_service(struct splitter *sp, const struct placed_service *s, struct refusal *why)
@@ -430,29 +453,18 @@ static int write_service(struct splitter *sp, const struct placed_service *s, st
 			return refuse(why, ENOSPC, "more than %u NAT source addresses in all", SOURCE_IDS_MAX - 1);
 	}
 	kernel->source_count = s->model->source_count;
+	write_tunnel(kernel, s->model);
+	kernel->server_id_bytes = s->model->server_id_bytes;
 	kernel->measure_mask = (1U << s->model->measure_shift) - 1;
 	kernel->flags = service_flags(s->model, state);
 	return 0;
-}
-
-/* The id that owns an endpoint's source ports and replies: the one that has them, else @id. */
-static uint32_t endpoint_owner(struct splitter *sp, const struct service_key *key, uint32_t mode, uint32_t id)
-{
-	struct reply_origin origin;
-
-	if (mode == FORWARD_NAT && datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, key, &origin) == 0 &&
-	    origin.mode == FORWARD_NAT)
-		return origin.backend;
-	return id;
 }
 
 static int write_backend(struct splitter *sp, const struct placed_service *s, size_t v, uint32_t id,
 			 const struct routes *routes)
 {
 	const struct backend_identity *identity = &sp->backends[id].identity;
-	struct service_key key = {identity->address, identity->port, identity->protocol, 0};
 	struct backend *b = datapath_backend(sp->datapath, id);
-	struct reply_origin origin = {.backend = id, .mode = s->model->forward};
 	struct resolved hop;
 	int error;
 
@@ -466,10 +478,8 @@ static int write_backend(struct splitter *sp, const struct placed_service *s, si
 	error = datapath_update(sp->datapath, MAP_BACKEND_IDENTITIES, &id, identity);
 	if (error || !identity->port)
 		return error;
-	origin.backend = endpoint_owner(sp, &key, s->model->forward, id);
-	b->endpoint = origin.backend;
 	splitter_refresh_backend(sp, id, routes, &hop);
-	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
+	return lookups_write_origin(sp, id);
 }
 
 static int write_backends(struct splitter *sp, const struct placed_service *s, const struct routes *routes)
@@ -660,10 +670,15 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 	}
 	for (size_t i = 0; i < p->count && !error; i++)
 		error = put_in_force(sp, &p->services[i], routes, now_s, &moved, why);
+	if (!error) {
+		remove_what_left(sp, p);
+		error = lookups_refresh(sp, model);
+		if (error)
+			refuse(why, -error, "the kernel's tables cannot be written: %s", strerror(-error));
+	}
 	sp->unsure = error && placed_all;
 	if (error)
 		return error;
-	remove_what_left(sp, p);
 	datapath_quiesce(sp->datapath);
 	model_free(sp->model);
 	sp->model = model;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cohorts.h"
+#include "lookups.h"
 #include "splitter.h"
 
 /* --- slots --- */
@@ -163,13 +164,9 @@ static void remember_counts(struct splitter *sp, uint32_t id)
 
 static void free_backend(struct splitter *sp, uint32_t id)
 {
-	const struct backend_identity *identity = &sp->backends[id].identity;
-	struct service_key key = {identity->address, identity->port, identity->protocol, 0};
 	const struct backend_identity nobody = {};
-	struct reply_origin origin;
 
-	if (!datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin) && origin.backend == id)
-		datapath_delete(sp->datapath, MAP_REPLY_ORIGINS, &key);
+	lookups_forget_backend(sp, id);
 	datapath_quiesce(sp->datapath);
 	remember_counts(sp, id);
 	datapath_update(sp->datapath, MAP_BACKEND_IDENTITIES, &id, &nobody);

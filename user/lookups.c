@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "lookups.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+static int delete_if_there(struct splitter *sp, enum datapath_map map, const void *key)
+{
+	int error = datapath_delete(sp->datapath, map, key);
+
+	return error == -ENOENT ? 0 : error;
+}
+
+/* --- who answers --- */
+
+static struct service_key origin_key(const struct splitter *sp, uint32_t backend)
+{
+	const struct backend_identity *identity = &sp->backends[backend].identity;
+
+	return (struct service_key){identity->address, identity->port, identity->protocol, 0};
+}
+
+/* Whether replies of a backend come by here. A service that is gone is all zero, and its mode says nothing. */
+static bool answers_here(struct splitter *sp, uint32_t backend)
+{
+	const struct service *s = datapath_service(sp->datapath, datapath_backend(sp->datapath, backend)->service);
+
+	return s->vip.port && forward_sees_replies(s->mode);
+}
+
+/* Takes an origin away unless a backend of another variant or service has it too. */
+static int forget_origin(struct splitter *sp, uint32_t backend)
+{
+	struct service_key key = origin_key(sp, backend);
+
+	for (uint32_t other = 1; other < datapath_limits(sp->datapath)->backends; other++) {
+		struct service_key its = origin_key(sp, other);
+
+		if (other != backend && sp->backends[other].use != ID_FREE && !memcmp(&its, &key, sizeof(key)) &&
+		    answers_here(sp, other))
+			return 0;
+	}
+	return delete_if_there(sp, MAP_REPLY_ORIGINS, &key);
+}
+
+int lookups_write_origin(struct splitter *sp, uint32_t backend)
+{
+	struct backend *b = datapath_backend(sp->datapath, backend);
+	const struct service *s = datapath_service(sp->datapath, b->service);
+	struct service_key key = origin_key(sp, backend);
+	struct reply_origin origin = {.backend = backend, .mode = s->mode}, old;
+
+	/* Of one endpoint's NAT backends one owns its source ports, so that they are unique. */
+	if (s->mode == FORWARD_NAT && datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &old) == 0 &&
+	    old.mode == FORWARD_NAT)
+		origin.backend = old.backend;
+	b->endpoint = origin.backend;
+	if (!answers_here(sp, backend))
+		return forget_origin(sp, backend);
+	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
+}
+
+/* --- addresses --- */
+
+/* The lowest id of a service in force with the address; 0: none. */
+static uint32_t address_owner(const struct splitter *sp, const struct address *address)
+{
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
+		if (sp->services[id].use == ID_USED &&
+		    address_equal(&datapath_service(sp->datapath, id)->vip.address, address))
+			return id;
+	return 0;
+}
+
+static int refresh_addresses(struct splitter *sp)
+{
+	struct address key, *previous = NULL, next;
+	uint32_t value;
+	int error = 0;
+
+	while (!error && datapath_next_key(sp->datapath, MAP_VIP_ADDRESSES, previous, &next) == 0) {
+		if (!address_owner(sp, &next)) {
+			error = delete_if_there(sp, MAP_VIP_ADDRESSES, &next);
+			continue; /* previous still stands; on from it */
+		}
+		key = next;
+		previous = &key;
+	}
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services && !error; id++) {
+		const struct address *address = &datapath_service(sp->datapath, id)->vip.address;
+
+		if (sp->services[id].use != ID_USED || address_owner(sp, address) != id)
+			continue;
+		if (datapath_lookup(sp->datapath, MAP_VIP_ADDRESSES, address, &value) || value != id)
+			error = datapath_update(sp->datapath, MAP_VIP_ADDRESSES, address, &id);
+	}
+	return error;
+}
+
+/* --- server ids --- */
+
+struct server_id {
+	struct server_id_key key;
+	uint32_t backend;
+};
+
+struct server_ids {
+	struct server_id *ids;
+	size_t count;
+};
+
+static int compare_ids(const void *one, const void *other)
+{
+	const struct server_id *a = one, *b = other;
+	int order = memcmp(&a->key, &b->key, sizeof(a->key));
+
+	return order ? order : (a->backend > b->backend) - (a->backend < b->backend);
+}
+
+static int compare_keys(const void *one, const void *other)
+{
+	return memcmp(&((const struct server_id *)one)->key, &((const struct server_id *)other)->key,
+		      sizeof(struct server_id_key));
+}
+
+static size_t count_server_ids(const struct model *model)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < model->service_count; i++)
+		for (size_t v = 0; model->services[i].server_id_bytes && v < model->services[i].variant_count; v++)
+			count += model->services[i].variants[v].backend_count;
+	return count;
+}
+
+static void add_server_ids(const struct splitter *sp, const struct service_model *s, const struct variant_model *v,
+			   struct server_ids *ret)
+{
+	uint32_t service = splitter_service_id(sp, s);
+
+	for (size_t i = 0; i < v->backend_count; i++) {
+		struct server_id *added = &ret->ids[ret->count++];
+
+		*added = (struct server_id){
+			.key.service = service,
+			.backend = splitter_backend_id(sp, s, v->name, &v->backends[i].endpoint),
+		};
+		memcpy(added->key.server_id, v->backends[i].server_id, sizeof(added->key.server_id));
+	}
+}
+
+/* Sorted by key, each once: the lowest backend's. */
+static int gather_server_ids(const struct splitter *sp, const struct model *model, struct server_ids *ret)
+{
+	size_t unique = 0;
+
+	ret->ids = calloc(count_server_ids(model) + 1, sizeof(*ret->ids));
+	if (!ret->ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < model->service_count; i++)
+		for (size_t v = 0; model->services[i].server_id_bytes && v < model->services[i].variant_count; v++)
+			add_server_ids(sp, &model->services[i], &model->services[i].variants[v], ret);
+	qsort(ret->ids, ret->count, sizeof(*ret->ids), compare_ids);
+	for (size_t i = 0; i < ret->count; i++)
+		if (!unique || compare_keys(&ret->ids[unique - 1], &ret->ids[i]))
+			ret->ids[unique++] = ret->ids[i];
+	ret->count = unique;
+	return 0;
+}
+
+/* A backend that is leaving still has connections, which nobody else may take over. */
+static bool is_leaving(const struct splitter *sp, const struct server_id *id)
+{
+	const struct limits *limits = datapath_limits(sp->datapath);
+
+	return id->key.service < limits->services && sp->services[id->key.service].use == ID_USED &&
+	       id->backend < limits->backends && sp->backends[id->backend].use == ID_LEAVING;
+}
+
+static int delete_unwanted_ids(struct splitter *sp, const struct server_ids *wanted)
+{
+	struct server_id_key key, *previous = NULL;
+	struct server_id entry;
+	int error = 0;
+
+	while (!error && datapath_next_key(sp->datapath, MAP_SERVER_IDS, previous, &entry.key) == 0) {
+		if (datapath_lookup(sp->datapath, MAP_SERVER_IDS, &entry.key, &entry.backend) == 0 &&
+		    !is_leaving(sp, &entry) &&
+		    !bsearch(&entry, wanted->ids, wanted->count, sizeof(entry), compare_keys)) {
+			error = delete_if_there(sp, MAP_SERVER_IDS, &entry.key);
+			continue; /* previous still stands; on from it */
+		}
+		key = entry.key;
+		previous = &key;
+	}
+	return error;
+}
+
+static int refresh_server_ids(struct splitter *sp, const struct model *model)
+{
+	struct server_ids wanted = {};
+	int error = gather_server_ids(sp, model, &wanted);
+
+	if (!error)
+		error = delete_unwanted_ids(sp, &wanted);
+	for (size_t i = 0; i < wanted.count && !error; i++)
+		error = datapath_update(sp->datapath, MAP_SERVER_IDS, &wanted.ids[i].key, &wanted.ids[i].backend);
+	free(wanted.ids);
+	return error;
+}
+
+static void forget_server_ids(struct splitter *sp, uint32_t backend)
+{
+	struct server_id_key key, *previous = NULL, next;
+	uint32_t value;
+
+	while (datapath_next_key(sp->datapath, MAP_SERVER_IDS, previous, &next) == 0) {
+		if (datapath_lookup(sp->datapath, MAP_SERVER_IDS, &next, &value) == 0 && value == backend &&
+		    datapath_delete(sp->datapath, MAP_SERVER_IDS, &next) == 0)
+			continue; /* previous still stands; on from it */
+		key = next;
+		previous = &key;
+	}
+}
+
+/* --- all of it --- */
+
+int lookups_refresh(struct splitter *sp, const struct model *model)
+{
+	int error = refresh_addresses(sp);
+
+	return error ? error : refresh_server_ids(sp, model);
+}
+
+void lookups_forget_backend(struct splitter *sp, uint32_t backend)
+{
+	forget_origin(sp, backend);
+	forget_server_ids(sp, backend);
+}
