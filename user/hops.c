@@ -63,6 +63,12 @@ static bool may_send_on(const struct splitter *sp, uint32_t ifindex)
 	return false;
 }
 
+/* The same for any link, a VLAN of such an interface included. */
+static bool may_leave_by(const struct splitter *sp, const struct routes *routes, uint32_t ifindex)
+{
+	return may_send_on(sp, routes_egress(routes, sp->ifindex, sp->ifindex_count, ifindex));
+}
+
 /* Writes the hop that is not in force, then flips. A MAC that was known is kept while its neighbour does not answer. */
 static void set_hop(struct backend *b, const struct next_hop *hop)
 {
@@ -79,11 +85,16 @@ enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const
 {
 	struct backend *b = datapath_backend(sp->datapath, id);
 	enum resolution resolution = routes_resolve(routes, &sp->backends[id].identity.address, ret);
+	struct next_hop hop;
 
 	if (!address_is_zero(&ret->source))
 		b->source = splitter_source_id(sp, &ret->source);
-	if (resolution == RESOLVED && may_send_on(sp, ret->hop.ifindex))
-		set_hop(b, &ret->hop);
+	hop = ret->hop;
+	hop.ifindex = routes_egress(routes, sp->ifindex, sp->ifindex_count, hop.ifindex);
+	if (resolution == RESOLVED && may_send_on(sp, hop.ifindex)) {
+		set_hop(b, &hop);
+		__atomic_store_n(&b->mtu, ret->mtu, __ATOMIC_RELAXED);
+	}
 	return resolution;
 }
 
@@ -92,7 +103,7 @@ static void refresh_backend(struct splitter *sp, uint32_t id, const struct route
 {
 	struct resolved to;
 	enum resolution resolution = splitter_refresh_backend(sp, id, routes, &to);
-	bool allowed = may_send_on(sp, to.hop.ifindex);
+	bool allowed = may_leave_by(sp, routes, to.hop.ifindex);
 
 	if ((resolution != RESOLVED || !allowed) && sp->backends[id].use == ID_USED)
 		warn_of_backend(warnings, routes, &sp->backends[id].identity, resolution, &to, allowed);
@@ -158,7 +169,7 @@ static void probe_gateways(struct splitter *sp, const struct routes *routes, pro
 	for (size_t i = 0; i < routes->route_count; i++) {
 		const struct route_info *route = &routes->routes[i];
 
-		if (may_send_on(sp, route->ifindex) && routes_gateway_wanted(routes, route))
+		if (may_leave_by(sp, routes, route->ifindex) && routes_gateway_wanted(routes, route))
 			probe(context, route->ifindex, &route->gateway);
 	}
 }
@@ -177,14 +188,26 @@ int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, prob
 	return refresh_clients(sp, routes);
 }
 
-void splitter_probe_wanted(struct splitter *sp, probe_function probe, void *context)
+/* Whose neighbour it is: the program knows the interface that sends, the kernel asks on the VLAN above it. */
+static uint32_t link_of_neighbour(const struct splitter *sp, const struct routes *routes,
+				  const struct wanted_neighbour *wanted)
+{
+	struct resolved to;
+
+	routes_resolve(routes, &wanted->address, &to);
+	if (routes_egress(routes, sp->ifindex, sp->ifindex_count, to.hop.ifindex) == wanted->ifindex)
+		return to.hop.ifindex;
+	return wanted->ifindex;
+}
+
+void splitter_probe_wanted(struct splitter *sp, const struct routes *routes, probe_function probe, void *context)
 {
 	struct wanted_neighbour key;
 
 	/* Bounded: a flood of unreachable clients is no reason to ask for ever. */
 	for (int i = 0; i < 256 && datapath_next_key(sp->datapath, MAP_WANTED_NEIGHBOURS, NULL, &key) == 0; i++) {
 		if (key.ifindex)
-			probe(context, key.ifindex, &key.address);
+			probe(context, link_of_neighbour(sp, routes, &key), &key.address);
 		datapath_delete(sp->datapath, MAP_WANTED_NEIGHBOURS, &key);
 	}
 }

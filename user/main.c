@@ -140,7 +140,7 @@ static int on_wanted(sd_event_source *source, uint64_t usec, void *context)
 	(void)usec;
 	if (p->daemon.ending)
 		return 0;
-	splitter_probe_wanted(p->daemon.splitter, probe, p->daemon.netlink);
+	splitter_probe_wanted(p->daemon.splitter, p->daemon.routes, probe, p->daemon.netlink);
 	return again_in(source, WANTED_EVERY_US);
 }
 

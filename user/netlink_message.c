@@ -50,6 +50,19 @@ static void *array_grow(void *array, size_t count, size_t size)
 		_grown ? 0 : -ENOMEM;                                                                                  \
 	})
 
+static bool is_vlan(const struct nlattr *info)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, info)
+	{
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+			return !mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) &&
+			       !strcmp(mnl_attr_get_str(attribute), "vlan");
+	}
+	return false;
+}
+
 static int store_link(struct routes *r, const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
@@ -58,6 +71,7 @@ static int store_link(struct routes *r, const struct nlmsghdr *message)
 		/* RUNNING is carrier, as far as the driver tells. */
 		.up = (header->ifi_flags & IFF_UP) && (header->ifi_flags & IFF_RUNNING),
 	};
+	bool vlan = false, elsewhere = false;
 	const struct nlattr *attribute;
 
 	mnl_attr_for_each(attribute, message, sizeof(*header))
@@ -73,8 +87,20 @@ static int store_link(struct routes *r, const struct nlmsghdr *message)
 			if (header->ifi_type == ARPHRD_ETHER && mnl_attr_get_payload_len(attribute) == sizeof(link.mac))
 				memcpy(link.mac, mnl_attr_get_payload(attribute), sizeof(link.mac));
 			break;
+		case IFLA_LINK: /* of many kinds, each with a meaning of its own */
+			link.lower = mnl_attr_get_u32(attribute);
+			break;
+		case IFLA_LINK_NETNSID:
+			elsewhere = true;
+			break;
+		case IFLA_LINKINFO:
+			vlan = is_vlan(attribute);
+			break;
 		}
 	}
+	/* Elsewhere: in another network namespace, where the number means another link. */
+	if (!vlan || elsewhere)
+		link.lower = 0;
 	return ARRAY_APPEND(r->links, r->link_count, link);
 }
 

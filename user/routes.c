@@ -18,6 +18,9 @@ void routes_free(struct routes *r)
 	free(r);
 }
 
+#define VLANS_STACKED_MAX 2 /* tags that a frame is looked at with */
+#define MTU_MAX 65535U
+
 static int compare(uint64_t a, uint64_t b)
 {
 	return (a > b) - (a < b);
@@ -72,6 +75,32 @@ const struct link_info *routes_link_by_name(const struct routes *r, const char *
 		if (!strcmp(r->links[i].name, name))
 			return &r->links[i];
 	return NULL;
+}
+
+static bool is_among(const uint32_t *ifindexes, size_t count, uint32_t ifindex)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ifindexes[i] == ifindex)
+			return true;
+	return false;
+}
+
+uint32_t routes_egress(const struct routes *r, const uint32_t *ifindexes, size_t ifindex_count, uint32_t ifindex)
+{
+	const struct link_info *link = routes_link(r, ifindex);
+	uint32_t egress = ifindex;
+
+	for (int depth = 0; depth < VLANS_STACKED_MAX && link && link->lower; depth++) {
+		if (is_among(ifindexes, ifindex_count, link->lower))
+			egress = link->lower;
+		link = routes_link(r, link->lower);
+	}
+	return egress;
+}
+
+static uint16_t mtu_of(const struct link_info *link)
+{
+	return link->mtu < MTU_MAX ? link->mtu : MTU_MAX;
 }
 
 /* The link, if next hops can lead through it. */
@@ -203,6 +232,7 @@ enum resolution routes_resolve(const struct routes *r, const struct address *to,
 		return RESOLUTION_LINK_DOWN;
 
 	ret->hop.ifindex = link->ifindex;
+	ret->mtu = mtu_of(link);
 	memcpy(ret->hop.source_mac, link->mac, sizeof(link->mac));
 	neighbour = find_neighbour(r, link->ifindex, &ret->neighbour);
 	if (!neighbour)
@@ -237,9 +267,18 @@ static struct hop_entry *hop_list_add(struct hop_list *l, const struct prefix *p
 	return e;
 }
 
-static void set_hop(struct hop_entry *e, const struct link_info *link, const struct neighbour_info *neighbour)
+/* A link that packets may leave by, and the interface that sends them. */
+struct way {
+	const struct link_info *link;
+	uint32_t egress;
+};
+
+static void set_hop(struct hop_entry *e, const struct way *way, const struct neighbour_info *neighbour)
 {
-	e->value.hop.ifindex = link->ifindex;
+	const struct link_info *link = way->link;
+
+	e->value.hop.ifindex = way->egress;
+	e->value.mtu = mtu_of(link);
 	memcpy(e->value.hop.source_mac, link->mac, sizeof(link->mac));
 	if (neighbour) {
 		e->value.kind = NEXT_HOP_REACHABLE;
@@ -259,13 +298,14 @@ static bool is_unroutable(const struct address *a)
 	return in_any(unroutable, ARRAY_SIZE(unroutable), a);
 }
 
-static const struct link_info *allowed_link(const struct routes *r, const uint32_t *ifindexes, size_t count,
-					    uint32_t ifindex)
+/* The link is NULL if nothing may leave by it. */
+static struct way allowed_way(const struct routes *r, const uint32_t *ifindexes, size_t count, uint32_t ifindex)
 {
-	for (size_t i = 0; i < count; i++)
-		if (ifindexes[i] == ifindex)
-			return ethernet_link(r, ifindex);
-	return NULL;
+	struct way way = {.egress = routes_egress(r, ifindexes, count, ifindex)};
+
+	if (is_among(ifindexes, count, way.egress))
+		way.link = ethernet_link(r, ifindex);
+	return way;
 }
 
 /* Of equal prefixes only the best counts, and it counts even where it leads elsewhere: the kernel would take it too. */
@@ -276,7 +316,8 @@ static void add_routes(const struct routes *r, const uint32_t *ifindexes, size_t
 
 	for (size_t i = 0; i < r->route_count; i++) {
 		const struct route_info *route = &r->routes[i];
-		const struct link_info *link = allowed_link(r, ifindexes, ifindex_count, route->ifindex);
+		const struct way way = allowed_way(r, ifindexes, ifindex_count, route->ifindex);
+		const struct link_info *link = way.link;
 		const struct neighbour_info *gateway = NULL;
 
 		if (!link || is_unroutable(&route->destination.address))
@@ -285,7 +326,7 @@ static void add_routes(const struct routes *r, const uint32_t *ifindexes, size_t
 			continue;
 		if (link->up && !address_is_zero(&route->gateway))
 			gateway = find_neighbour(r, link->ifindex, &route->gateway);
-		set_hop(hop_list_add(l, &route->destination, NEXT_HOP_UNRESOLVED), link, gateway);
+		set_hop(hop_list_add(l, &route->destination, NEXT_HOP_UNRESOLVED), &way, gateway);
 		ipv4_default |= prefix_equal(&route->destination, &ipv4);
 	}
 	if (!ipv4_default)
@@ -298,7 +339,8 @@ static void add_neighbours(const struct routes *r, const uint32_t *ifindexes, si
 {
 	for (size_t i = 0; i < r->neighbour_count; i++) {
 		const struct neighbour_info *neighbour = &r->neighbours[i];
-		const struct link_info *link = allowed_link(r, ifindexes, ifindex_count, neighbour->ifindex);
+		const struct way way = allowed_way(r, ifindexes, ifindex_count, neighbour->ifindex);
+		const struct link_info *link = way.link;
 		const struct prefix host = {.address = neighbour->address, .bits = 128};
 		const struct route_info *route;
 
@@ -306,7 +348,7 @@ static void add_neighbours(const struct routes *r, const uint32_t *ifindexes, si
 			continue;
 		route = find_route(r, &neighbour->address);
 		if (route && route->ifindex == link->ifindex && address_is_zero(&route->gateway))
-			set_hop(hop_list_add(l, &host, NEXT_HOP_REACHABLE), link, neighbour);
+			set_hop(hop_list_add(l, &host, NEXT_HOP_REACHABLE), &way, neighbour);
 	}
 }
 

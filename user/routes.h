@@ -19,7 +19,8 @@ struct link_info {
 	char name[IF_NAMESIZE];
 	uint8_t mac[6]; /* zero: not Ethernet (lo, tun); no next hop leads through it */
 	uint32_t mtu;
-	bool up; /* set up by the administrator, and with carrier */
+	uint32_t lower; /* of a VLAN: the link that carries its frames, tagged; 0: no VLAN, or of a link elsewhere */
+	bool up;        /* set up by the administrator, and with carrier */
 };
 
 struct local_address {
@@ -73,6 +74,7 @@ enum resolution {
 
 struct resolved {
 	struct next_hop hop;      /* complete with RESOLVED; ifindex and source_mac with RESOLUTION_NO_NEIGHBOUR */
+	uint16_t mtu;             /* of the link, at most 65535; where @hop's ifindex is set */
 	struct address neighbour; /* the gateway, or the address itself when it is on link */
 	struct address source;    /* address of this host towards it: the route's, else of the interface; zero: none */
 	bool stale;               /* the neighbour is worth a probe */
@@ -85,6 +87,15 @@ struct resolved {
  * @ret is set whatever is returned (zero where unknown).
  */
 enum resolution routes_resolve(const struct routes *r, const struct address *to, struct resolved *ret);
+
+/**
+ * routes_egress - the interface that sends what leaves by a link
+ * @ifindexes: those that may be sent on
+ *
+ * Frames of a VLAN pass the link below it, tagged: where that may be sent on, it is the one, as programs there see the
+ * frames first, and keep their tags. Return: its ifindex; @ifindex itself if nothing below may be sent on.
+ */
+uint32_t routes_egress(const struct routes *r, const uint32_t *ifindexes, size_t ifindex_count, uint32_t ifindex);
 
 /* Whether a route has a gateway whose MAC, on the route's own link, is missing or stale: worth a probe. */
 bool routes_gateway_wanted(const struct routes *r, const struct route_info *route);

@@ -124,12 +124,13 @@ typedef void (*probe_function)(void *context, uint32_t ifindex, const struct add
  */
 int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, probe_function probe, void *context);
 
-/* The next hop of one backend id, and this host's own address towards it. */
+/* The next hop of one backend id, its MTU, and this host's own address towards it. @ret is as routes_resolve() says: a
+ * VLAN is itself in it. */
 enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes,
 					 struct resolved *ret);
 
 /* Calls @probe for clients that replies could not reach, and forgets that they were wanted. */
-void splitter_probe_wanted(struct splitter *sp, probe_function probe, void *context);
+void splitter_probe_wanted(struct splitter *sp, const struct routes *routes, probe_function probe, void *context);
 
 /* Ids, for reports. 0 when there is none. */
 uint32_t splitter_service_id(const struct splitter *sp, const struct service_model *s);
