@@ -27,13 +27,14 @@ void measured_add(struct measured *sum, const struct measured *one)
 
 struct available available_for(enum forward_mode mode, uint8_t protocol)
 {
-	bool tcp = protocol == IPPROTO_TCP;
+	bool tcp = protocol == IPPROTO_TCP, replies = forward_sees_replies(mode);
 
 	return (struct available){
-		.replies = mode == FORWARD_NAT || mode == FORWARD_DNAT,
-		.connections = tcp,
-		.requests = tcp,
-		.active = mode == FORWARD_NAT || tcp, /* elsewhere only the sample of TCP connections has state */
+		.replies = replies,
+		.opened = mode == FORWARD_NAT || tcp,
+		.connections = tcp && replies,
+		.requests = tcp && replies,
+		.active = mode == FORWARD_NAT || (tcp && replies), /* elsewhere only the sample has state */
 	};
 }
 

@@ -25,6 +25,7 @@ void measured_add(struct measured *sum, const struct measured *one);
 /* Which figures a service can have at all: what does not exist is left out of every output, never shown as 0. */
 struct available {
 	bool replies;     /* server_packets, server_bytes */
+	bool opened;      /* opened connections, and their rate: SYNs, or new entries where all flows have state */
 	bool connections; /* established, failed, refused, resets, closed, retransmissions, handshake, duration */
 	bool requests;    /* requests, responses, status classes, first byte */
 	bool active;

@@ -107,15 +107,20 @@ static const struct counted_family service_families[] = {
 	 .series = {{NULL, SERVICE(flow_lookups), FIGURE_STATELESS}}},
 	{COUNTER("flow_misses_total", "Packets of those whose connection was older than the change."),
 	 .series = {{NULL, SERVICE(flow_misses), FIGURE_STATELESS}}},
+	{COUNTER("service_answers_total",
+		 "Packets that were answered here: echo requests to the address, and packets too big for the way."),
+	 .series = {{"kind=\"echo\"", SERVICE(echo_answers), FIGURE_ANY},
+		    {"kind=\"too_big\"", SERVICE(too_big_answers), FIGURE_ANY}}},
 	{COUNTER("flow_overflows_total", "Packets of flows that found a flow table full."),
 	 .series = {{NULL, SERVICE(flow_overflows), FIGURE_ANY}}},
 };
 
-static enum figure drop_needs(enum drop_reason reason)
+static uint32_t drop_needs(enum drop_reason reason)
 {
 	switch (reason) {
-	case DROP_NO_FLOW:
 	case DROP_NO_SOURCE:
+		return FIGURE_NAT | FIGURE_TUNNEL;
+	case DROP_NO_FLOW:
 	case DROP_PORTS_EXHAUSTED:
 	case DROP_FLOW_TABLE_FULL:
 		return FIGURE_NAT;

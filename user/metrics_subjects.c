@@ -25,6 +25,8 @@ static uint32_t figures_of(const struct metrics_service *s)
 	struct available available = available_for(s->forward, s->protocol);
 	uint32_t figures = FIGURE_ANY | (s->forward == FORWARD_NAT ? FIGURE_NAT : FIGURE_STATELESS);
 
+	if (forward_tunnels(s->forward))
+		figures |= FIGURE_TUNNEL;
 	if (available.replies)
 		figures |= FIGURE_REPLIES;
 	if (available.connections)
@@ -34,7 +36,7 @@ static uint32_t figures_of(const struct metrics_service *s)
 	if (available.active)
 		figures |= FIGURE_ACTIVE;
 	/* UDP without flow state opens nothing that could be counted, but for what its tracked slots remember. */
-	if (available.connections || available.active)
+	if (available.opened)
 		figures |= FIGURE_OPENED;
 	return figures;
 }

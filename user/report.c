@@ -47,11 +47,17 @@ void report_hop(struct splitter *sp, const struct routes *routes, uint32_t id, j
 
 /* --- counts --- */
 
-static void set_counters(json_t *object, const struct backend_counters *c)
+/* What only some services have is absent where it is not. */
+static void set_counters(const struct service_model *s, const struct backend_counters *c, json_t *object)
 {
-	json_object_set_new(object, "opened", json_integer(c->opened));
+	struct available has = available_for(s->forward, s->protocol);
+
+	if (has.opened)
+		json_object_set_new(object, "opened", json_integer(c->opened));
 	json_object_set_new(object, "client_packets", json_integer(c->client_packets));
 	json_object_set_new(object, "client_bytes", json_integer(c->client_bytes));
+	if (!has.replies)
+		return;
 	json_object_set_new(object, "server_packets", json_integer(c->server_packets));
 	json_object_set_new(object, "server_bytes", json_integer(c->server_bytes));
 }
@@ -104,7 +110,6 @@ static const struct backend_model *find_backend(const struct variant_model *v, c
 	return NULL;
 }
 
-/* What only some services have is absent where it is not. */
 static void set_measured(const struct service_model *s, const struct measured *m, json_t *object)
 {
 	json_t *measured = figures_report(s, m);
@@ -126,7 +131,7 @@ static json_t *report_backend(const struct report_view *view, const struct servi
 	json_object_set_new(object, "weight", json_integer(model ? model->weight : 0));
 	json_object_set_new(object, "slots", json_integer(slots));
 	report_hop(view->splitter, view->routes, id, object);
-	set_counters(object, &m->traffic);
+	set_counters(s, &m->traffic, object);
 	set_measured(s, m, object);
 	set_health(view, s, id, object);
 	set_drain(view, id, object);
@@ -177,10 +182,13 @@ static json_t *report_variant(const struct report_view *view, const struct servi
 	json_object_set_new(object, "weight", json_integer(v->weight));
 	json_object_set_new(object, "slots", json_integer(sums.slots));
 	json_object_set_new(object, "share", json_real((double)sums.slots / SLOTS));
-	set_counters(object, &sums.measured.traffic);
+	set_counters(s, &sums.measured.traffic, object);
 	set_measured(s, &sums.measured, object);
-	json_object_set_new(object, "rate", json_real(sums.rate));
-	json_object_set_new(object, "new_share", json_integer(sums.opened_lately)); /* a share once all are known */
+	if (available_for(s->forward, s->protocol).opened) {
+		json_object_set_new(object, "rate", json_real(sums.rate));
+		json_object_set_new(object, "new_share",
+				    json_integer(sums.opened_lately)); /* a share once all are known */
+	}
 	json_object_set_new(object, "backends", backends);
 	*opened_lately += sums.opened_lately;
 	return object;
@@ -258,6 +266,9 @@ static void set_service_counters(struct splitter *sp, uint32_t service, json_t *
 	for (int reason = 0; reason < DROP_REASONS; reason++)
 		json_object_set_new(drops, name_of_drop(reason), json_integer(counters.drops[reason]));
 	json_object_set_new(object, "drops", drops);
+	json_object_set_new(object, "answers",
+			    json_pack("{s:I, s:I}", "echo", (json_int_t)counters.echo_answers, "too_big",
+				      (json_int_t)counters.too_big_answers));
 }
 
 static void set_policies(const struct report_view *view, const struct service_model *s, json_t *object)
@@ -302,7 +313,8 @@ json_t *report_service(const struct report_view *view, const struct service_mode
 	json_object_set_new(object, "affinity", json_string(name_of_affinity(s->affinity)));
 	for (size_t v = 0; v < s->variant_count; v++)
 		json_array_append_new(variants, report_variant(view, s, &s->variants[v], slots, &opened_lately));
-	set_new_shares(variants, opened_lately);
+	if (available_for(s->forward, s->protocol).opened)
+		set_new_shares(variants, opened_lately);
 	json_object_set_new(object, "variants", variants);
 	json_object_set_new(object, "cohorts", report_cohorts(&sp->services[id], s));
 	set_policies(view, s, object);

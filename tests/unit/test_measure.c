@@ -265,12 +265,18 @@ static const struct {
 	const char *name;
 	enum forward_mode mode;
 	uint8_t protocol;
-	struct available want; /* replies, connections, requests, active */
+	struct available want; /* replies, opened, connections, requests, active */
 } figures[] = {
-	{"nat sees all of TCP", FORWARD_NAT, IPPROTO_TCP, {true, true, true, true}},
-	{"nat knows UDP's flows, but no connections", FORWARD_NAT, IPPROTO_UDP, {true, false, false, true}},
-	{"dnat samples TCP", FORWARD_DNAT, IPPROTO_TCP, {true, true, true, true}},
-	{"dnat sees UDP's packets alone", FORWARD_DNAT, IPPROTO_UDP, {true, false, false, false}},
+	{"nat sees all of TCP", FORWARD_NAT, IPPROTO_TCP, {true, true, true, true, true}},
+	{"nat knows UDP's flows, but no connections", FORWARD_NAT, IPPROTO_UDP, {true, true, false, false, true}},
+	{"dnat samples TCP", FORWARD_DNAT, IPPROTO_TCP, {true, true, true, true, true}},
+	{"dnat sees UDP's packets alone", FORWARD_DNAT, IPPROTO_UDP, {true, false, false, false, false}},
+	{"l2dsr sees who opens", FORWARD_L2DSR, IPPROTO_TCP, {false, true, false, false, false}},
+	{"l2dsr sees UDP's packets of clients alone", FORWARD_L2DSR, IPPROTO_UDP, {false, false, false, false, false}},
+	{"ipip sees who opens", FORWARD_IPIP, IPPROTO_TCP, {false, true, false, false, false}},
+	{"ipip sees UDP's packets of clients alone", FORWARD_IPIP, IPPROTO_UDP, {false, false, false, false, false}},
+	{"gue sees who opens", FORWARD_GUE, IPPROTO_TCP, {false, true, false, false, false}},
+	{"gue sees UDP's packets of clients alone", FORWARD_GUE, IPPROTO_UDP, {false, false, false, false, false}},
 };
 
 static void each_mode_and_protocol_has_its_figures(void **state)

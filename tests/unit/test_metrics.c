@@ -22,10 +22,10 @@ static const struct {
 	enum forward_mode forward;
 	bool sampled;
 } services[] = {
-	{"nat-tcp", IPPROTO_TCP, FORWARD_NAT, false},
-	{"dnat-tcp", IPPROTO_TCP, FORWARD_DNAT, true},
-	{"nat-udp", IPPROTO_UDP, FORWARD_NAT, false},
-	{"dnat-udp", IPPROTO_UDP, FORWARD_DNAT, true},
+	{"nat-tcp", IPPROTO_TCP, FORWARD_NAT, false},    {"dnat-tcp", IPPROTO_TCP, FORWARD_DNAT, true},
+	{"nat-udp", IPPROTO_UDP, FORWARD_NAT, false},    {"dnat-udp", IPPROTO_UDP, FORWARD_DNAT, true},
+	{"l2dsr-tcp", IPPROTO_TCP, FORWARD_L2DSR, true}, {"ipip-udp", IPPROTO_UDP, FORWARD_IPIP, true},
+	{"gue-tcp", IPPROTO_TCP, FORWARD_GUE, true},
 };
 
 #define SHIFT 4
@@ -201,6 +201,10 @@ static const struct {
 	{"headgate_measured_ratio{service=\"dnat-tcp\"}", 0.0625},
 	{"headgate_service_drops_total{service=\"nat-tcp\",reason=\"malformed\"}", 303},
 	{"headgate_service_drops_total{service=\"nat-tcp\",reason=\"ports_exhausted\"}", 309},
+	{"headgate_service_drops_total{service=\"gue-tcp\",reason=\"too_big\"}", 311},
+	{"headgate_service_drops_total{service=\"gue-tcp\",reason=\"lone_fragment\"}", 312},
+	{"headgate_service_answers_total{service=\"gue-tcp\",kind=\"echo\"}", 313},
+	{"headgate_service_answers_total{service=\"gue-tcp\",kind=\"too_big\"}", 314},
 	{"headgate_flow_lookups_total{service=\"dnat-tcp\"}", 300},
 	{"headgate_flow_misses_total{service=\"dnat-tcp\"}", 301},
 	{"headgate_flow_overflows_total{service=\"nat-tcp\"}", 302},
@@ -240,25 +244,30 @@ static const struct {
 	const char *label; /* or "" */
 	bool has[ARRAY_SIZE(services)];
 } presence[] = {
-	{"headgate_measured_ratio", "", {true, true, false, false}},
-	{"headgate_variant_connections_opened_total", "", {true, true, true, false}},
-	{"headgate_variant_connections_established_total", "", {true, true, false, false}},
-	{"headgate_variant_connections_expired_total", "", {true, true, false, false}},
-	{"headgate_variant_connections_active", "", {true, true, true, false}},
-	{"headgate_variant_requests_total", "", {true, true, false, false}},
-	{"headgate_variant_responses_total", "", {true, true, false, false}},
-	{"headgate_variant_retransmissions_total", "", {true, true, false, false}},
-	{"headgate_variant_handshake_seconds_bucket", "", {true, true, false, false}},
-	{"headgate_variant_first_byte_seconds_count", "", {true, true, false, false}},
-	{"headgate_variant_connection_duration_seconds_sum", "", {true, true, false, false}},
-	{"headgate_variant_bytes_total", "direction=\"server\"", {true, true, true, true}},
-	{"headgate_backend_connections_opened_total", "", {true, true, true, false}},
-	{"headgate_backend_connections_active", "", {true, true, true, false}},
-	{"headgate_backend_connections_failed_total", "", {true, true, false, false}},
-	{"headgate_flow_lookups_total", "", {false, true, false, true}},
-	{"headgate_service_drops_total", "reason=\"ttl\"", {true, true, true, true}},
-	{"headgate_service_drops_total", "reason=\"no_flow\"", {true, false, true, false}},
-	{"headgate_service_drops_total", "reason=\"flow_table_full\"", {true, false, true, false}},
+	{"headgate_measured_ratio", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_connections_opened_total", "", {true, true, true, false, true, false, true}},
+	{"headgate_variant_connections_established_total", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_connections_expired_total", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_connections_active", "", {true, true, true, false, false, false, false}},
+	{"headgate_variant_requests_total", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_responses_total", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_retransmissions_total", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_handshake_seconds_bucket", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_first_byte_seconds_count", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_connection_duration_seconds_sum", "", {true, true, false, false, false, false, false}},
+	{"headgate_variant_bytes_total", "direction=\"server\"", {true, true, true, true, false, false, false}},
+	{"headgate_backend_connections_opened_total", "", {true, true, true, false, true, false, true}},
+	{"headgate_backend_connections_active", "", {true, true, true, false, false, false, false}},
+	{"headgate_backend_connections_failed_total", "", {true, true, false, false, false, false, false}},
+	{"headgate_flow_lookups_total", "", {false, true, false, true, true, true, true}},
+	{"headgate_service_drops_total", "reason=\"ttl\"", {true, true, true, true, true, true, true}},
+	{"headgate_service_drops_total", "reason=\"no_flow\"", {true, false, true, false, false, false, false}},
+	{"headgate_service_drops_total", "reason=\"flow_table_full\"", {true, false, true, false, false, false, false}},
+	{"headgate_service_drops_total", "reason=\"no_source\"", {true, false, true, false, false, true, true}},
+	{"headgate_service_drops_total", "reason=\"too_big\"", {true, true, true, true, true, true, true}},
+	{"headgate_service_drops_total", "reason=\"lone_fragment\"", {true, true, true, true, true, true, true}},
+	{"headgate_service_answers_total", "kind=\"echo\"", {true, true, true, true, true, true, true}},
+	{"headgate_variant_packets_total", "direction=\"client\"", {true, true, true, true, true, true, true}},
 };
 
 static void what_a_service_cannot_have_is_left_out(void **state)
