@@ -166,6 +166,7 @@ static enum exit_code run(const struct invocation *call)
 	if (model) {
 		doctor_check_interfaces(&d, model);
 		doctor_check_services(&d, model);
+		doctor_check_modes(&d, model);
 	}
 	if (call->json) {
 		result = json_pack("{s:O}", "checks", checks);

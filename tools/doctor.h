@@ -33,6 +33,7 @@ int doctor_sysctl_number(const char *path, long *ret);
 
 void doctor_check_host(struct doctor *d);
 void doctor_check_interfaces(struct doctor *d, const struct model *model);
+void doctor_check_modes(struct doctor *d, const struct model *model);
 void doctor_check_services(struct doctor *d, const struct model *model);
 
 #endif

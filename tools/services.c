@@ -164,6 +164,16 @@ static void print_drain(const json_t *service)
 			print_backend_drain(member_text(variant, "name"), backend);
 }
 
+static void print_answers(const json_t *service)
+{
+	const json_t *answers = json_object_get(service, "answers");
+	unsigned long long echo = member_count(answers, "echo"), too_big = member_count(answers, "too_big");
+
+	if (echo || too_big)
+		printf("%s: answered here: %llu echo requests, %llu packets that were too big\n",
+		       member_text(service, "name"), echo, too_big);
+}
+
 static void render_one(const struct invocation *call, const json_t *body)
 {
 	json_auto_t *service = json_pack("[O]", body);
@@ -189,6 +199,7 @@ static void render_one(const struct invocation *call, const json_t *body)
 	       member_count(body, "flow_overflows"));
 	view_tracked(body);
 	view_drops(body);
+	print_answers(body);
 }
 
 static enum exit_code run(const struct invocation *call)

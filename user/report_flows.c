@@ -6,6 +6,7 @@
 #include "cohorts.h"
 #include "expiry.h"
 #include "hash.h"
+#include "names.h"
 #include "report.h"
 
 #define FLOW_BATCH 1024U
@@ -202,6 +203,13 @@ static json_t *tell_why(struct splitter *sp, const struct service_model *s, cons
 							"that is older than the change, and not in the flow table, "
 							"goes to %s",
 							variant_name(sp, answer->base)));
+	if (s->server_id_bytes)
+		json_array_append_new(why, json_string("a packet whose QUIC connection id holds a backend's server id "
+						       "goes to that backend instead"));
+	if (!forward_sees_replies(s->forward))
+		json_array_append_new(why, json_sprintf("packets go to it as they are, by %s; it answers its clients "
+							"itself, not by way of this host",
+							name_of_forward(s->forward)));
 	if (has_flow)
 		json_array_append_new(why, json_string("this very connection is in the flow table, and stays there"));
 	else if (s->forward == FORWARD_NAT)
