@@ -29,19 +29,42 @@ static bool answers_here(struct splitter *sp, uint32_t backend)
 	return s->vip.port && forward_sees_replies(s->mode);
 }
 
-/* Takes an origin away unless a backend of another variant or service has it too. */
+/* Another id of the same address, port and protocol whose replies come by here, rather one in use than one that leaves.
+ * 0: none. */
+static uint32_t find_heir(struct splitter *sp, uint32_t backend, const struct service_key *key)
+{
+	uint32_t leaving = 0;
+
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
+		struct service_key its = origin_key(sp, id);
+
+		if (id == backend || sp->backends[id].use == ID_FREE || memcmp(&its, key, sizeof(its)) ||
+		    !answers_here(sp, id))
+			continue;
+		if (sp->backends[id].use == ID_USED)
+			return id;
+		leaving = id;
+	}
+	return leaving;
+}
+
+/* Takes an origin away, or leaves it to a backend of another variant or service that has it too. */
 static int forget_origin(struct splitter *sp, uint32_t backend)
 {
 	struct service_key key = origin_key(sp, backend);
+	struct reply_origin origin;
+	const struct backend *heir;
+	uint32_t id;
 
-	for (uint32_t other = 1; other < datapath_limits(sp->datapath)->backends; other++) {
-		struct service_key its = origin_key(sp, other);
-
-		if (other != backend && sp->backends[other].use != ID_FREE && !memcmp(&its, &key, sizeof(key)) &&
-		    answers_here(sp, other))
-			return 0;
-	}
-	return delete_if_there(sp, MAP_REPLY_ORIGINS, &key);
+	if (!key.port)
+		return 0; /* a variant's remembered counts */
+	id = find_heir(sp, backend, &key);
+	heir = datapath_backend(sp->datapath, id);
+	if (!id)
+		return delete_if_there(sp, MAP_REPLY_ORIGINS, &key);
+	origin.mode = datapath_service(sp->datapath, heir->service)->mode;
+	origin.backend = origin.mode == FORWARD_NAT ? heir->endpoint : id;
+	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
 }
 
 int lookups_write_origin(struct splitter *sp, uint32_t backend)
