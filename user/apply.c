@@ -6,6 +6,7 @@
 
 #include "cohorts.h"
 #include "lookups.h"
+#include "service.h"
 #include "splitter.h"
 #include "table.h"
 
@@ -394,72 +395,6 @@ static size_t rows_needed(struct splitter *sp, const struct placed_service *s)
 
 /* --- what the programs read of a service and its backends --- */
 
-static uint32_t service_flags(const struct service_model *s, const struct service_state *state)
-{
-	uint32_t flags = 0;
-
-	if (s->affinity == AFFINITY_CLIENT)
-		flags |= SERVICE_CLIENT_AFFINITY;
-	if (s->udp_miss == UDP_MISS_BASE)
-		flags |= SERVICE_UDP_MISS_BASE;
-	if (state->cohort_count)
-		flags |= SERVICE_COHORTS;
-	if (s->quic)
-		flags |= SERVICE_QUIC;
-	return flags;
-}
-
-/* Host bits of an outer source, as far as they are in its last word. */
-static uint32_t entropy_of(const struct prefix *source)
-{
-	uint32_t host_bits = 128 - source->bits;
-
-	return host_bits >= 32 ? UINT32_MAX : (1U << host_bits) - 1;
-}
-
-/* A packet that meets an address half written has an odd outer source, which nobody answers to. */
-static void write_tunnel(struct service *kernel, const struct service_model *s)
-{
-	for (size_t family = 0; family < ARRAY_SIZE(s->tunnel_source); family++) {
-		const struct prefix *source = &s->tunnel_source[family];
-
-		kernel->outer_source[family] = source->address;
-		kernel->outer_entropy[family] = address_is_zero(&source->address) ? 0 : entropy_of(source);
-	}
-	kernel->tunnel_port = htons(s->tunnel_port);
-}
-
-static int write_service(struct splitter *sp, const struct placed_service *s, struct refusal *why)
-{
-	struct service *kernel = datapath_service(sp->datapath, s->id);
-	struct service_state *state = &sp->services[s->id];
-
-	if (s->fresh) {
-		memset(kernel, 0, sizeof(*kernel));
-		kernel->vip.address = s->model->vip.address;
-		kernel->vip.port = htons(s->model->vip.port);
-		kernel->vip.protocol = s->model->protocol;
-		kernel->mode = s->model->forward;
-	}
-	snprintf(state->name, sizeof(state->name), "%s", s->model->name);
-	state->drain_timeout_s = s->model->drain_timeout_s;
-	state->drain_limit_s = s->model->drain_limit_s;
-	kernel->seed = table_seed(s->model->name);
-	__atomic_store_n((uint32_t *)&kernel->port_min, s->model->port_min | (uint32_t)s->model->port_max << 16,
-			 __ATOMIC_RELAXED);
-	for (size_t i = 0; i < s->model->source_count; i++) {
-		kernel->source[i] = splitter_source_id(sp, &s->model->sources[i]);
-		if (!kernel->source[i])
-			return refuse(why, ENOSPC, "more than %u NAT source addresses in all", SOURCE_IDS_MAX - 1);
-	}
-	kernel->source_count = s->model->source_count;
-	write_tunnel(kernel, s->model);
-	kernel->server_id_bytes = s->model->server_id_bytes;
-	kernel->measure_mask = (1U << s->model->measure_shift) - 1;
-	kernel->flags = service_flags(s->model, state);
-	return 0;
-}
-
 static int write_backend(struct splitter *sp, const struct placed_service *s, size_t v, uint32_t id,
 			 const struct routes *routes)
 {
@@ -605,7 +540,7 @@ static int put_in_force(struct splitter *sp, const struct placed_service *s, con
 			uint32_t now_s, size_t *moved, struct refusal *why)
 {
 	struct service_key key;
-	int error = write_service(sp, s, why);
+	int error = service_write(sp, s->id, s->model, s->fresh, why);
 
 	if (error)
 		return error;
