@@ -166,17 +166,42 @@ test_every_mode_changes_to_every_other()
 	done
 }
 
-# Only the configuration's backends, and the counts of their variant, have ids.
-nobody_is_leaving()
+# The row of a table that begins with a word, its columns apart by one blank.
+row() # WORD COMMAND...
 {
-	lab_assert 'len(d) == 1' "$(entries backend_identities)"
+	local word=$1
+	shift
+	lab_headgate "$@" | awk -v word="$word" '$1 == word { $1 = $1; print; exit }'
+}
+
+test_tables_show_a_dash_for_what_there_is_not()
+{
+	local row
+	change gue
+	row=$(row 10.20.0.11:8000 services web)
+	[[ $row =~ \ 65536\ 0\ 0\ 0\ B\ -\ -$ ]] || lab_fail "services web" "$row" "$(lab_headgate services web)"
+	row=$(row web status)
+	[ "$row" = "web blue 1 100.00 % - - 0.0/s - - - -" ] || lab_fail "status" "$row" "$(lab_headgate status)"
+	! lab_headgate services web | grep -iE 'established|requests|handshake' || lab_fail "columns of what nobody has"
+	lab_headgate explain web --source 10.10.0.2:1234 | grep 'by gue; it answers its clients itself'
+	change nat
+	row=$(row web status)
+	[ "$row" = "web blue 1 100.00 % - 0 0.0/s - - - -" ] || lab_fail "status" "$row" "$(lab_headgate status)"
+}
+
+nobody_is_left()
+{
+	lab_assert 'd == []' "$(entries backend_identities)"
 }
 
 test_an_endpoint_that_two_services_share_answers_while_one_of_them_wants_it()
 {
 	local both='{address: 10.0.0.%s, port: 8000, forward: %s, variants: {blue: {weight: 1, backends: ["10.20.0.11:8000"]}}}'
 	local case
-	LAB_WAIT_S=30 lab_wait "the service before to be gone" nobody_is_leaving
+	printf 'interfaces: [front, back]\nservices: {}\n' >"$LAB/headgate.yaml"
+	lab_headgate reload
+	LAB_WAIT_S=30 lab_wait "the service before to be gone" nobody_is_left
+	lab_assert 'd == []' "$(entries reply_origins)"
 	for case in "nat nat 1" "nat ipip 1" "ipip dnat 1" "l2dsr gue 0" "dnat gue 1" "ipip ipip 0" "nat nat 1"; do
 		# shellcheck disable=SC2086,SC2059 # words, a format
 		set -- $case
