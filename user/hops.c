@@ -53,6 +53,20 @@ static void warn_of_backend(char **warnings, const struct routes *routes, const 
 	warn(warnings, text);
 }
 
+/* A frame to the gateway's MAC holds a packet to the service, and comes back here. */
+static void warn_of_gateway(char **warnings, const struct backend_identity *identity, const struct resolved *to)
+{
+	char backend[ADDRESS_TEXT_SIZE], gateway[ADDRESS_TEXT_SIZE], text[512];
+
+	snprintf(text, sizeof(text),
+		 "%s: backend %s is behind the gateway %s, and l2dsr reaches no further than a link; write forward: "
+		 "ipip "
+		 "or gue",
+		 identity->service, address_format(&identity->address, backend),
+		 address_format(&to->neighbour, gateway));
+	warn(warnings, text);
+}
+
 /* --- backends --- */
 
 static bool may_send_on(const struct splitter *sp, uint32_t ifindex)
@@ -98,6 +112,11 @@ enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const
 	return resolution;
 }
 
+static bool is_l2dsr(struct splitter *sp, uint32_t id)
+{
+	return datapath_service(sp->datapath, datapath_backend(sp->datapath, id)->service)->mode == FORWARD_L2DSR;
+}
+
 static void refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes, char **warnings,
 			    probe_function probe, void *context)
 {
@@ -107,6 +126,9 @@ static void refresh_backend(struct splitter *sp, uint32_t id, const struct route
 
 	if ((resolution != RESOLVED || !allowed) && sp->backends[id].use == ID_USED)
 		warn_of_backend(warnings, routes, &sp->backends[id].identity, resolution, &to, allowed);
+	else if (sp->backends[id].use == ID_USED && is_l2dsr(sp, id) &&
+		 !address_equal(&to.neighbour, &sp->backends[id].identity.address))
+		warn_of_gateway(warnings, &sp->backends[id].identity, &to);
 	if (probe && (resolution == RESOLUTION_NO_NEIGHBOUR || (resolution == RESOLVED && to.stale)))
 		probe(context, to.hop.ifindex, &to.neighbour);
 }

@@ -270,12 +270,21 @@ test_doctor_sees_gateways_and_what_fits_into_a_tunnel()
 		  six: {address: 10.0.0.10, port: 8003, forward: ipip, $(variants "fd00:20::11")}
 	END
 	ip -n "$LAB_NAME-splitter" route add 10.99.0.0/16 via 10.20.0.12
+	ip -n "$LAB_NAME-splitter" neighbour replace 10.20.0.12 lladdr 02:00:00:00:00:12 dev back
+	lab_headgate reload
+	lab_wait "the daemon's warning" warned_of_gateway
 	found=$(lab_headgate doctor --pins "$LAB/bpf/headgate" --config "$LAB/headgate.yaml" -o json) || true
 	lab_assert 'any(c["result"] == "ok" and c["name"] == "l2dsr" and "near: 10.20.0.11" in c["what"] for c in d["checks"])' "$found"
 	lab_assert 'any(c["result"] == "warn" and c["name"] == "l2dsr" and "10.20.0.12" in c["what"] for c in d["checks"])' "$found"
 	lab_assert 'any(c["name"] == "mtu" and "1468" in c["what"] and "advmss 1428" in c["mend"] for c in d["checks"])' "$found"
 	lab_assert 'any(c["name"] == "mtu" and "1460" in c["what"] and "advmss 1420" in c["mend"] for c in d["checks"])' "$found"
 	ip -n "$LAB_NAME-splitter" route del 10.99.0.0/16
+}
+
+warned_of_gateway()
+{
+	lab_assert 'any("far: backend 10.99.0.11 is behind the gateway 10.20.0.12" in w for w in d["warnings"])' \
+		"$(lab_api GET /v1/status)"
 }
 
 lab_begin
