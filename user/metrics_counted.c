@@ -119,7 +119,7 @@ static uint32_t drop_needs(enum drop_reason reason)
 {
 	switch (reason) {
 	case DROP_NO_SOURCE:
-		return FIGURE_NAT | FIGURE_TUNNEL;
+		return FIGURE_NAT | FIGURE_GUE; /* the modes that send from this host's own address */
 	case DROP_NO_FLOW:
 	case DROP_PORTS_EXHAUSTED:
 	case DROP_FLOW_TABLE_FULL:

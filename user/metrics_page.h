@@ -22,7 +22,7 @@ enum figure {
 	FIGURE_ACTIVE = 1 << 5,
 	FIGURE_NAT = 1 << 6,       /* what only the mode with flow state can meet */
 	FIGURE_STATELESS = 1 << 7, /* what only modes without it can meet */
-	FIGURE_TUNNEL = 1 << 8,    /* what only modes that put packets into others can meet */
+	FIGURE_GUE = 1 << 8,       /* what gue can meet besides */
 };
 
 struct subject {

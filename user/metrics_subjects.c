@@ -25,8 +25,8 @@ static uint32_t figures_of(const struct metrics_service *s)
 	struct available available = available_for(s->forward, s->protocol);
 	uint32_t figures = FIGURE_ANY | (s->forward == FORWARD_NAT ? FIGURE_NAT : FIGURE_STATELESS);
 
-	if (forward_tunnels(s->forward))
-		figures |= FIGURE_TUNNEL;
+	if (s->forward == FORWARD_GUE)
+		figures |= FIGURE_GUE;
 	if (available.replies)
 		figures |= FIGURE_REPLIES;
 	if (available.connections)

@@ -263,7 +263,7 @@ static const struct {
 	{"headgate_service_drops_total", "reason=\"ttl\"", {true, true, true, true, true, true, true}},
 	{"headgate_service_drops_total", "reason=\"no_flow\"", {true, false, true, false, false, false, false}},
 	{"headgate_service_drops_total", "reason=\"flow_table_full\"", {true, false, true, false, false, false, false}},
-	{"headgate_service_drops_total", "reason=\"no_source\"", {true, false, true, false, false, true, true}},
+	{"headgate_service_drops_total", "reason=\"no_source\"", {true, false, true, false, false, false, true}},
 	{"headgate_service_drops_total", "reason=\"too_big\"", {true, true, true, true, true, true, true}},
 	{"headgate_service_drops_total", "reason=\"lone_fragment\"", {true, true, true, true, true, true, true}},
 	{"headgate_service_answers_total", "kind=\"echo\"", {true, true, true, true, true, true, true}},
