@@ -22,6 +22,14 @@ static __always_inline enum verdict drop(__u32 service, enum drop_reason reason)
 	return VERDICT_DROP;
 }
 
+static __always_inline void count_too_big(__u32 service)
+{
+	struct service_counters *c = counters_of_service(service);
+
+	if (c)
+		c->too_big_answers++;
+}
+
 /* A packet that leaves, at its backend. */
 static __always_inline void count_departure(const struct packet *p, const struct departure *to)
 {

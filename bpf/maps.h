@@ -188,6 +188,7 @@ struct {
  * CPU. */
 struct scratch {
 	struct packet packet;
+	struct link_header link;
 	union {
 		struct source_port source_port;
 		struct sampled_flow sampled_flow;

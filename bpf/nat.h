@@ -272,8 +272,7 @@ static __always_inline struct source_port *nat_reply(const struct packet *p, __u
 		return NULL;
 	id = port->source;
 	source = bpf_map_lookup_elem(&sources, &id);
-	if (!source || source->word[0] != p->destination.word[0] || source->word[1] != p->destination.word[1] ||
-	    source->word[2] != p->destination.word[2] || source->word[3] != p->destination.word[3])
+	if (!source || !address_same(source, &p->destination))
 		return NULL;
 	return port;
 }

@@ -111,28 +111,9 @@ static __always_inline void outer_gue(void *at, const struct packet *p, const st
 	gue->flags = 0;
 }
 
-/* The Ethernet header's last two bytes and its tags, from behind the new room to before it. 0 or -1. */
-static __always_inline int move_tags(const struct frame *f, const struct packet *p, __u32 room)
-{
-	__u64 *from = frame_at(f, sizeof(struct ethhdr) - 2 + room, 10);
-	__u64 *to = frame_at(f, sizeof(struct ethhdr) - 2, 10);
-	__u16 *from_last, *to_last;
-
-	if (p->l3 == sizeof(struct ethhdr))
-		return 0;
-	if (!from || !to)
-		return -1;
-	/* All ten bytes, whether there are one or two tags: outer_write() covers what is too much. */
-	from_last = (void *)(from + 1);
-	to_last = (void *)(to + 1);
-	*to = *from;
-	*to_last = *from_last;
-	return 0;
-}
-
 /**
  * outer_write - fill the room that a hook has made in front of the inner packet
- * @f: the frame now: outer_bytes() longer than it was; its VLAN tags are in place
+ * @f: the frame now: outer_bytes() longer than it was; its Ethernet header and tags are in place
  * Return: 0, or -1: the frame is shorter than that.
  */
 static __always_inline int outer_write(const struct frame *f, const struct packet *p, const struct departure *to)

@@ -99,6 +99,33 @@ struct vlan_tag {
 	__be16 type;
 };
 
+/* An Ethernet header with all the tags that it may have, kept while room is made behind it. */
+struct link_header {
+	__u16 word[(sizeof(struct ethhdr) + VLAN_TAGS_MAX * sizeof(struct vlan_tag)) / 2];
+};
+
+/* 0, or -1: the frame is shorter than that, and so carries nothing of ours. */
+static __always_inline int link_header_save(const struct frame *f, struct link_header *ret)
+{
+	struct link_header *at = frame_at(f, 0, sizeof(*at));
+
+	if (!at)
+		return -1;
+	*ret = *at;
+	return 0;
+}
+
+/* Too much of it, where there are fewer tags, is written over afterwards. */
+static __always_inline int link_header_put(const struct frame *f, const struct link_header *link)
+{
+	struct link_header *at = frame_at(f, 0, sizeof(*at));
+
+	if (!at)
+		return -1;
+	*at = *link;
+	return 0;
+}
+
 static __always_inline bool is_vlan(__be16 type)
 {
 	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD);
@@ -175,6 +202,12 @@ static __always_inline int parse_ipv4(const struct frame *f, struct packet *p)
 static __always_inline bool address_is_mapped(const struct address *a)
 {
 	return !a->word[0] && !a->word[1] && a->word[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool address_same(const struct address *a, const struct address *b)
+{
+	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+	       a->word[3] == b->word[3];
 }
 
 static __always_inline bool is_extension(__u32 next)

@@ -32,6 +32,7 @@ enum edit {
 	EDIT_TUPLE, /* other addresses, and ports where it has any */
 	EDIT_IPIP,  /* into an outer packet */
 	EDIT_GUE,
+	EDIT_DONE, /* has been edited already */
 };
 
 /* How a packet leaves. */

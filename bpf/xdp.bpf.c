@@ -3,12 +3,13 @@
  * The XDP hook. What is frequent is decided by the first program; the others take over by tail call what is a reply,
  * what only the whole parser reads, and ICMP.
  */
-#include "split.h"
+#include "icmp.h"
 
-enum { PART_REPLY, PART_RARE, PARTS };
+enum { PART_REPLY, PART_RARE, PART_ICMP, PARTS };
 
 int headgate_xdp_reply(struct xdp_md *ctx);
 int headgate_xdp_rare(struct xdp_md *ctx);
+int headgate_xdp_icmp(struct xdp_md *ctx);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -20,35 +21,35 @@ struct {
 		{
 			[PART_REPLY] = (void *)&headgate_xdp_reply,
 			[PART_RARE] = (void *)&headgate_xdp_rare,
+			[PART_ICMP] = (void *)&headgate_xdp_icmp,
 		},
 };
 
-static __always_inline struct frame frame_of(const struct xdp_md *ctx)
+static __always_inline struct frame frame_of(struct xdp_md *ctx)
 {
 	return (struct frame){
 		.data = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
-		.bytes = bpf_xdp_get_buff_len((struct xdp_md *)ctx),
+		.bytes = bpf_xdp_get_buff_len(ctx),
 	};
 }
 
-/* Room for the outer headers; the Ethernet header and its tags move to the front of it. 0 or -1. */
-static __always_inline int encapsulate(struct xdp_md *ctx, const struct packet *p, const struct departure *to)
+/* Makes room behind the Ethernet header, which moves to the front. 0 or -1. */
+static __always_inline int make_room(struct xdp_md *ctx, struct frame *f, struct scratch *space, __u32 room)
 {
-	__u32 room = outer_bytes(to);
-	struct frame f;
-
-	if (bpf_xdp_adjust_head(ctx, -(int)room))
+	if (link_header_save(f, &space->link) || bpf_xdp_adjust_head(ctx, -(int)room))
 		return -1;
-	f = frame_of(ctx);
-	if (move_tags(&f, p, room))
-		return -1;
-	return outer_write(&f, p, to);
+	*f = frame_of(ctx);
+	return link_header_put(f, &space->link);
 }
 
 /* 0 or -1: there is no room, or a header is not where it was. */
-static __always_inline int edit(struct xdp_md *ctx, struct frame *f, const struct packet *p, const struct departure *to)
+static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to)
 {
+	const struct packet *p = &space->packet;
+
+	if (to->edit == EDIT_DONE)
+		return 0;
 	if (to->edit == EDIT_TUPLE) {
 		if (p->l4 && (rewrite_checksum(f, p, &to->tuple) || rewrite_ports(f, p, &to->tuple)))
 			return -1;
@@ -58,20 +59,19 @@ static __always_inline int edit(struct xdp_md *ctx, struct frame *f, const struc
 		return -1;
 	if (to->edit == EDIT_NONE)
 		return 0;
-	if (encapsulate(ctx, p, to))
+	if (make_room(ctx, f, space, outer_bytes(to)))
 		return -1;
-	*f = frame_of(ctx);
-	return 0;
+	return outer_write(f, p, to);
 }
 
 /* Back out of the interface it came in by, or out of another one. */
-static __always_inline int send(struct xdp_md *ctx, struct frame *f, const struct packet *p, const struct departure *to)
+static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to)
 {
-	if (edit(ctx, f, p, to) || forward_to(f, to->hop)) {
+	if (edit(ctx, f, space, to) || forward_to(f, to->hop)) {
 		drop(to->service, DROP_MALFORMED);
 		return XDP_DROP;
 	}
-	count_departure(p, to);
+	count_departure(&space->packet, to);
 	if (to->hop->ifindex == ctx->ingress_ifindex)
 		return XDP_TX;
 	if (bpf_redirect_map(&devices, to->hop->ifindex, XDP_DROP) == XDP_REDIRECT)
@@ -93,25 +93,48 @@ static __always_inline int answer_with_reset(struct xdp_md *ctx, const struct pa
 	return reset_write(&f, p, &answer) ? XDP_DROP : XDP_TX;
 }
 
-static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, const struct packet *p, enum verdict verdict,
-				     const struct departure *to)
+/* The frame becomes "too big" with a quotation of itself, and goes back where it came from. */
+static __always_inline int answer_with_too_big(struct xdp_md *ctx, struct frame *f, struct scratch *space,
+					       const struct departure *to)
 {
-	switch (verdict) {
-	case VERDICT_SEND:
-		return send(ctx, f, p, to);
-	case VERDICT_RESET:
-		return answer_with_reset(ctx, p);
-	case VERDICT_DROP:
+	const struct packet *p = &space->packet;
+	__u64 sum;
+
+	if (!too_big_is_told(p) || quote_sum(f, p->l3, &sum))
 		return XDP_DROP;
-	case VERDICT_REPLY:
-		bpf_tail_call(ctx, &xdp_parts, PART_REPLY);
-		return XDP_PASS;
-	case VERDICT_RARE:
-		bpf_tail_call(ctx, &xdp_parts, PART_RARE);
-		return XDP_PASS;
-	default:
-		return XDP_PASS;
-	}
+	if (bpf_xdp_adjust_tail(ctx, (int)(p->l3 + QUOTE_BYTES) - (int)p->frame_bytes))
+		return XDP_DROP;
+	*f = frame_of(ctx);
+	if (make_room(ctx, f, space, too_big_room(p)) || too_big_write(f, p, to->mtu, sum))
+		return XDP_DROP;
+	count_too_big(to->service);
+	return XDP_TX;
+}
+
+/* A copy for the daemon, which sends it in again. */
+static __always_inline int keep_early_fragment(struct xdp_md *ctx, const struct packet *p)
+{
+	__u32 bytes = p->frame_bytes;
+	struct early_fragment *early;
+
+	if (!bytes || bytes > EARLY_FRAGMENT_BYTES)
+		return XDP_DROP;
+	early = bpf_ringbuf_reserve(&early_fragments, sizeof(*early), 0);
+	if (!early)
+		return XDP_DROP;
+	early->ifindex = ctx->ingress_ifindex;
+	early->length = bytes;
+	if (bpf_xdp_load_bytes(ctx, 0, early->frame, bytes))
+		bpf_ringbuf_discard(early, 0);
+	else
+		bpf_ringbuf_submit(early, 0);
+	return XDP_DROP;
+}
+
+static __always_inline int go_on_in(struct xdp_md *ctx, __u32 part)
+{
+	bpf_tail_call(ctx, &xdp_parts, part);
+	return XDP_PASS;
 }
 
 SEC("xdp.frags")
@@ -120,40 +143,100 @@ int headgate_xdp(struct xdp_md *ctx)
 	struct scratch *space = scratch_space();
 	struct frame f = frame_of(ctx);
 	struct departure to = {};
-	enum verdict verdict;
 
 	if (!space)
 		return XDP_PASS;
-	verdict = split(&f, false, &space->packet, &to);
-	return carry_out(ctx, &f, &space->packet, verdict, &to);
+	switch (split(&f, false, &space->packet, &to)) {
+	case VERDICT_SEND:
+		return send(ctx, &f, space, &to);
+	case VERDICT_RESET:
+		return answer_with_reset(ctx, &space->packet);
+	case VERDICT_TOO_BIG:
+		return answer_with_too_big(ctx, &f, space, &to);
+	case VERDICT_DROP:
+		return XDP_DROP;
+	case VERDICT_REPLY:
+		return go_on_in(ctx, PART_REPLY);
+	case VERDICT_RARE:
+		return go_on_in(ctx, PART_RARE);
+	case VERDICT_ICMP:
+		return go_on_in(ctx, PART_ICMP);
+	default:
+		return XDP_PASS;
+	}
 }
 
+/* What comes from a backend. */
 SEC("xdp.frags")
 int headgate_xdp_reply(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
 	struct frame f = frame_of(ctx);
 	struct departure to = {};
-	enum verdict verdict;
 
 	if (!space)
 		return XDP_PASS;
-	verdict = split_from_backend(&f, &space->packet, &to);
-	return carry_out(ctx, &f, &space->packet, verdict, &to);
+	switch (split_from_backend(&f, &space->packet, &to)) {
+	case VERDICT_SEND:
+		return send(ctx, &f, space, &to);
+	case VERDICT_RESET:
+		return answer_with_reset(ctx, &space->packet);
+	case VERDICT_TOO_BIG:
+		return answer_with_too_big(ctx, &f, space, &to);
+	case VERDICT_DROP:
+		return XDP_DROP;
+	default:
+		return XDP_PASS;
+	}
 }
 
+/* Fragments and IPv6 extension headers from clients, and fragments from anywhere but a datagram's first. */
 SEC("xdp.frags")
 int headgate_xdp_rare(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
 	struct frame f = frame_of(ctx);
 	struct departure to = {};
-	enum verdict verdict;
 
 	if (!space)
 		return XDP_PASS;
-	verdict = split(&f, true, &space->packet, &to);
-	return carry_out(ctx, &f, &space->packet, verdict, &to);
+	switch (split(&f, true, &space->packet, &to)) {
+	case VERDICT_SEND:
+		return send(ctx, &f, space, &to);
+	case VERDICT_RESET:
+		return answer_with_reset(ctx, &space->packet);
+	case VERDICT_TOO_BIG:
+		return answer_with_too_big(ctx, &f, space, &to);
+	case VERDICT_EARLY:
+		return keep_early_fragment(ctx, &space->packet);
+	case VERDICT_DROP:
+		return XDP_DROP;
+	case VERDICT_REPLY:
+		return go_on_in(ctx, PART_REPLY);
+	default:
+		return XDP_PASS;
+	}
+}
+
+SEC("xdp.frags")
+int headgate_xdp_icmp(struct xdp_md *ctx)
+{
+	struct scratch *space = scratch_space();
+	struct frame f = frame_of(ctx);
+	struct departure to = {};
+
+	if (!space)
+		return XDP_PASS;
+	switch (split_icmp(&f, &space->packet, &to)) {
+	case VERDICT_SEND:
+		return send(ctx, &f, space, &to);
+	case VERDICT_ECHO:
+		return XDP_TX;
+	case VERDICT_DROP:
+		return XDP_DROP;
+	default:
+		return XDP_PASS;
+	}
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
