@@ -7,17 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "abi.h"
+#include "bpffs.h"
 #include "datapath.h"
-
-#define BPFFS "/sys/fs/bpf"
 
 /* All maps of bpf/maps.h. */
 static const char *const map_names[] = {
@@ -55,20 +50,12 @@ const char *pins_map_path(const char *pins, const char *map, char path[PINS_PATH
 	return path;
 }
 
-/* bpffs allows no dot in a name and the kernel no percent in an interface's, so eth0.7 is pinned as eth0%7. */
-static void replace_characters(char *text, char from, char to)
-{
-	for (; *text; text++)
-		if (*text == from)
-			*text = to;
-}
-
 static const char *link_path(const char *pins, const char *interface, char path[PINS_PATH_SIZE])
 {
 	int folder = snprintf(path, PINS_PATH_SIZE, "%s/v%d/links/", pins, HEADGATE_ABI);
 
 	snprintf(path + folder, PINS_PATH_SIZE - folder, "%s", interface);
-	replace_characters(path + folder, '.', '%');
+	bpffs_name_from_interface(path + folder);
 	return path;
 }
 
@@ -78,47 +65,6 @@ int pins_open_map(const char *pins, const char *map)
 	int fd = bpf_obj_get(pins_map_path(pins, map, path));
 
 	return fd < 0 ? -errno : fd;
-}
-
-static bool is_bpffs(const char *path)
-{
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
-}
-
-/* mkdir -p, but only of what bpffs may hold. */
-static int make_folders(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path);
-
-	if (!copy)
-		return -ENOMEM;
-	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(copy, 0700) && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return mkdir(copy, 0700) && errno != EEXIST ? -errno : 0;
-}
-
-static int prepare_bpffs(const char *pins, struct refusal *why)
-{
-	int error;
-
-	if (strncmp(pins, BPFFS "/", strlen(BPFFS "/")) == 0 && !is_bpffs(BPFFS) &&
-	    mount("bpf", BPFFS, "bpf", 0, "mode=0700"))
-		return refuse(why, errno, "cannot mount bpffs: %s; as root: mount -t bpf bpf " BPFFS, strerror(errno));
-	error = make_folders(pins);
-	if (error)
-		return refuse(why, -error, "cannot make the folder %s: %s; say --pins with a folder in a bpffs", pins,
-			      strerror(-error));
-	if (!is_bpffs(pins))
-		return refuse(why, EINVAL,
-			      "%s is not in a bpffs; say --pins with a folder in one, or: mount -t bpf bpf " BPFFS,
-			      pins);
-	return 0;
 }
 
 static size_t count_pinned_maps(const char *pins)
@@ -148,7 +94,7 @@ int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusa
 	struct count_context attached = {};
 	size_t pinned;
 	_cleanup_close_ int lock = -1;
-	int error = prepare_bpffs(pins, why);
+	int error = bpffs_prepare(pins, why);
 
 	if (error)
 		return error;
@@ -168,9 +114,9 @@ int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusa
 		datapath_remove(pins);
 		pinned = 0;
 	}
-	error = make_folders(folder_path(pins, "maps", maps));
+	error = bpffs_make_folders(folder_path(pins, "maps", maps));
 	if (!error)
-		error = make_folders(folder_path(pins, "links", links));
+		error = bpffs_make_folders(folder_path(pins, "links", links));
 	if (error)
 		return refuse(why, -error, "cannot make folders in %s: %s", pins, strerror(-error));
 	*ret_adopt = pinned > 0;
@@ -313,7 +259,7 @@ int datapath_each_interface(const char *pins, void (*each)(const char *interface
 	for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
 		if (entry->d_name[0] == '.')
 			continue;
-		replace_characters(entry->d_name, '%', '.');
+		bpffs_name_to_interface(entry->d_name);
 		each(entry->d_name, context);
 	}
 	closedir(folder);
