@@ -18,6 +18,7 @@
 #define IPPROTO_AH 51
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_DSTOPTS 60
+#define TC_ACT_UNSPEC (-1)
 #define TC_ACT_OK 0
 #define TC_ACT_SHOT 2
 #define EBUSY 16
@@ -35,6 +36,7 @@
 #define BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 (1ULL << 1)
 #define BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 (1ULL << 2)
 #define BPF_F_ADJ_ROOM_ENCAP_L4_UDP (1ULL << 4)
+#define BPF_F_ADJ_ROOM_NO_CSUM_RESET (1ULL << 5)
 
 typedef unsigned char __u8;
 
