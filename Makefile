@@ -31,15 +31,19 @@ LIBS = $(shell pkg-config --libs $(PACKAGES)) -lelf -lz
 # What has no main(): pure modules, and those that talk to the kernel. The tool and the tests link what they use of it.
 LIBRARY := $(filter-out user/main.c,$(wildcard user/*.c))
 TOOL    := $(wildcard tools/*.c)
+DECAP   := $(wildcard tools/decap/*.c)
 UNIT    := $(wildcard tests/unit/test_*.c)
 BPFTEST := $(wildcard tests/bpf/test_*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
 
-all: $(O)/headgated $(O)/headgate
+PROGRAMS := $(O)/headgated $(O)/headgate $(O)/headgate-decap
+
+all: $(PROGRAMS)
 
 $(O)/headgated: $(O)/user/main.o $(O)/libheadgate.a
 $(O)/headgate: $(TOOL:%.c=$(O)/%.o) $(O)/libheadgate.a
-$(O)/headgated $(O)/headgate:
+$(O)/headgate-decap: $(DECAP:%.c=$(O)/%.o) $(O)/libheadgate.a
+$(PROGRAMS):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -96,15 +100,18 @@ unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 install: all
 	install -D -m 755 $(O)/headgated $(sbindir)/headgated
+	install -D -m 755 $(O)/headgate-decap $(sbindir)/headgate-decap
 	install -D -m 755 $(O)/headgate $(bindir)/headgate
 	install -D -m 644 docs/headgate.1 $(share)/man/man1/headgate.1
 	install -D -m 644 docs/headgated.8 $(share)/man/man8/headgated.8
+	install -D -m 644 docs/headgate-decap.8 $(share)/man/man8/headgate-decap.8
 	install -D -m 644 packaging/headgate.bash-completion $(share)/bash-completion/completions/headgate
 	install -d $(unitdir)
 	sed 's|@sbindir@|$(PREFIX)/sbin|' packaging/headgate.service > $(unitdir)/headgate.service
 
 uninstall:
-	rm -f $(sbindir)/headgated $(bindir)/headgate $(share)/man/man1/headgate.1 $(share)/man/man8/headgated.8 \
+	rm -f $(sbindir)/headgated $(sbindir)/headgate-decap $(bindir)/headgate $(share)/man/man1/headgate.1 \
+		$(share)/man/man8/headgated.8 $(share)/man/man8/headgate-decap.8 \
 		$(share)/bash-completion/completions/headgate $(unitdir)/headgate.service
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
