@@ -257,7 +257,7 @@ def udp_echo_server(options):
     """Answers every datagram with --name and the datagram, from the address it was sent to."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
         server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        server.bind(("::", options.port))
+        server.bind((options.address, options.port))
         while True:
             data, client = server.recvfrom(65536)
             server.sendto(options.name.encode() + b" " + data, client)
@@ -369,6 +369,7 @@ def parse_arguments():
     sub.add_argument("--file", default="/")
     sub.add_argument("--source-port", type=int, default=0)
     sub = command("udp-echo-server", udp_echo_server, http=False)
+    sub.add_argument("--address", default="::", help="own address; IPv4 as ::ffff:a.b.c.d")
     sub.add_argument("--port", type=int, required=True)
     sub.add_argument("--name", required=True)
     sub = command("udp-clients", udp_clients)
