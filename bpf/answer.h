@@ -109,7 +109,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct too_big_budget);
-} too_big_budget SEC(".maps");
+} too_big_budget __weak SEC(".maps");
 
 /* A token bucket: whether one more answer may be sent now. */
 static __always_inline bool too_big_allowed(void)

@@ -28,15 +28,19 @@ static __always_inline __u64 checksum_address_difference(const struct address *o
 	return sum;
 }
 
-static __always_inline __sum16 checksum_apply(__sum16 check, __u64 difference)
+/* A difference in 16 bits. */
+static __always_inline __u16 checksum_fold(__u64 sum)
 {
-	__u64 sum = (__u16)~check + difference;
-
-	/* At most 32 words of 33 bits: 33 bits after the first fold, 17 after the second, 16 after the third. */
+	/* At most 64 words of 33 bits: 33 bits after the first fold, 17 after the second, 16 after the third. */
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
+	return sum;
+}
+
+static __always_inline __sum16 checksum_apply(__sum16 check, __u64 difference)
+{
+	return ~checksum_fold((__u16)~check + difference);
 }
 
 #endif
