@@ -132,8 +132,7 @@ struct backend {
 };
 _Static_assert(sizeof(struct backend) == 64, "ABI");
 
-/* Who an id is, for the daemon that adopts it; no program reads this. port 0: the remembered counts of removed
- * backends. */
+/* Who an id is, for the daemon that adopts it; no program reads this. */
 #define NAME_SIZE 64
 struct backend_identity {
 	char service[NAME_SIZE];
@@ -396,5 +395,22 @@ struct silent_counters {
 	__u64 expired; /* established, and forgotten after silence without an end */
 };
 _Static_assert(sizeof(struct silent_counters) == 16, "ABI");
+
+/* A variant by its names, each filled up with zeros. */
+struct variant_key {
+	char service[NAME_SIZE];
+	char variant[NAME_SIZE];
+};
+_Static_assert(sizeof(struct variant_key) == 128, "ABI");
+
+/* What removed backends of a variant had counted; read and written by the daemon alone. */
+struct remembered_counts {
+	struct backend_counters traffic;
+	struct measurements sampled;
+	struct silent_counters silent;
+	__u32 moving; /* id whose counts are in here already, and maybe still where they were; 0: none */
+	__u32 zero;
+};
+_Static_assert(sizeof(struct remembered_counts) == 2928, "ABI");
 
 #endif

@@ -217,4 +217,13 @@ struct {
 	__type(value, struct silent_counters);
 } silent_counters SEC(".maps");
 
+/* Likewise. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct variant_key);
+	__type(value, struct remembered_counts);
+} remembered SEC(".maps");
+
 #endif

@@ -6,6 +6,7 @@
 
 #include "cohorts.h"
 #include "lookups.h"
+#include "remembered.h"
 #include "service.h"
 #include "splitter.h"
 #include "table.h"
@@ -96,7 +97,7 @@ static uint32_t free_backend_id(const struct splitter *sp)
 	return 0;
 }
 
-/* The id of a backend, or (port 0) of its variant's remembered counts. 0: all ids are taken. */
+/* The id of a backend. 0: all ids are taken. */
 static uint32_t place_backend(struct splitter *sp, struct placement *p, const struct placed_service *s,
 			      const char *variant, const struct endpoint *endpoint)
 {
@@ -153,7 +154,6 @@ static int place_variant_backends(struct splitter *sp, struct placement *p, stru
 				  struct refusal *why)
 {
 	const struct variant_model *variant = &s->model->variants[v];
-	const struct endpoint nobody = {};
 
 	s->variant[v] = place_variant(&sp->services[s->id], variant->name);
 	if (s->variant[v] == VARIANTS_MAX)
@@ -164,11 +164,8 @@ static int place_variant_backends(struct splitter *sp, struct placement *p, stru
 	s->backend[v] = calloc(variant->backend_count + 1, sizeof(uint32_t));
 	if (!s->backend[v])
 		return refuse(why, ENOMEM, "out of memory");
-	/* The remembered counts' id is last. */
-	for (size_t b = 0; b <= variant->backend_count; b++) {
-		const struct endpoint *endpoint = b < variant->backend_count ? &variant->backends[b].endpoint : &nobody;
-
-		s->backend[v][b] = place_backend(sp, p, s, variant->name, endpoint);
+	for (size_t b = 0; b < variant->backend_count; b++) {
+		s->backend[v][b] = place_backend(sp, p, s, variant->name, &variant->backends[b].endpoint);
 		if (!s->backend[v][b])
 			return refuse_ids(why, "ids for backends", "backends");
 	}
@@ -411,7 +408,7 @@ static int write_backend(struct splitter *sp, const struct placed_service *s, si
 	b->service = s->id;
 	b->variant = s->variant[v];
 	error = datapath_update(sp->datapath, MAP_BACKEND_IDENTITIES, &id, identity);
-	if (error || !identity->port)
+	if (error)
 		return error;
 	splitter_refresh_backend(sp, id, routes, &hop);
 	return lookups_write_origin(sp, id);
@@ -422,7 +419,7 @@ static int write_backends(struct splitter *sp, const struct placed_service *s, c
 	int error = 0;
 
 	for (size_t v = 0; v < s->model->variant_count; v++)
-		for (size_t b = 0; b <= s->model->variants[v].backend_count && !error; b++)
+		for (size_t b = 0; b < s->model->variants[v].backend_count && !error; b++)
 			error = write_backend(sp, s, v, s->backend[v][b], routes);
 	return error;
 }
@@ -441,7 +438,7 @@ static bool backend_placed(const struct placement *p, uint32_t id)
 {
 	for (size_t i = 0; i < p->count; i++)
 		for (size_t v = 0; v < p->services[i].model->variant_count; v++)
-			for (size_t b = 0; b <= p->services[i].model->variants[v].backend_count; b++)
+			for (size_t b = 0; b < p->services[i].model->variants[v].backend_count; b++)
 				if (p->services[i].backend[v][b] == id)
 					return true;
 	return false;
@@ -617,6 +614,7 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 	datapath_quiesce(sp->datapath);
 	model_free(sp->model);
 	sp->model = model;
+	remembered_prune(sp);
 	if (ret_moved)
 		*ret_moved = moved;
 	return 0;

@@ -60,19 +60,19 @@ static void set_sizes(struct xdp_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.established, l->established);
 	bpf_map__set_max_entries(skeleton->maps.measurements, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.silent_counters, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.remembered, l->services * VARIANTS_MAX);
 	bpf_map__set_max_entries(skeleton->maps.sampled_flows, l->established);
 	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
 }
 
-/* What a fresh load is sized to: ids count from 1, and each service has variants whose remembered counts need ids too.
- */
+/* What a fresh load is sized to: ids count from 1. */
 static struct limits sizes_for(const struct limits *wanted)
 {
 	struct limits l = *wanted;
 
 	/* Twice the services: one that is replaced keeps its id until its flows are swept. */
 	l.services = 2 * wanted->services + 1;
-	l.backends = wanted->backends + 2 * wanted->services * VARIANTS_MAX + 1;
+	l.backends = wanted->backends + 1;
 	l.rows = wanted->rows + 1;
 	return l;
 }
@@ -184,6 +184,7 @@ static void take_fds(struct datapath *dp)
 		[MAP_SOURCE_PORTS] = dp->skeleton->maps.source_ports,
 		[MAP_SAMPLED_FLOWS] = dp->skeleton->maps.sampled_flows,
 		[MAP_SILENT_COUNTERS] = dp->skeleton->maps.silent_counters,
+		[MAP_REMEMBERED] = dp->skeleton->maps.remembered,
 		[MAP_SOURCES] = dp->skeleton->maps.sources,
 		[MAP_BACKEND_IDENTITIES] = dp->skeleton->maps.backend_identities,
 		[MAP_NEXT_HOPS] = dp->skeleton->maps.next_hops,

@@ -34,6 +34,7 @@ enum datapath_map {
 	MAP_WANTED_NEIGHBOURS,  /* struct wanted_neighbour -> u32 */
 	MAP_DEVICES,            /* u32 -> u32 */
 	MAP_SILENT_COUNTERS,    /* u32 -> struct silent_counters */
+	MAP_REMEMBERED,         /* struct variant_key -> struct remembered_counts */
 	DATAPATH_MAPS
 };
 

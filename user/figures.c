@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "remembered.h"
+
 int figures_of_backend(struct splitter *sp, uint32_t id, struct measured *ret)
 {
 	struct measured m = {.active = sp->backends[id].active};
@@ -23,9 +25,11 @@ int figures_of_backend(struct splitter *sp, uint32_t id, struct measured *ret)
 
 int figures_of_variant(struct splitter *sp, const struct service_model *s, const char *variant, struct measured *ret)
 {
-	struct measured sum = {}, one;
-	int error;
+	struct measured sum, one;
+	int error = remembered_read(sp, s->name, variant, &sum);
 
+	if (error)
+		return error;
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
 		const struct backend_state *b = &sp->backends[id];
 

@@ -11,7 +11,7 @@
 /* 0 or -errno. */
 int figures_of_backend(struct splitter *sp, uint32_t id, struct measured *ret);
 
-/* The sum over every id of the variant: backends of now, those that drain, and the remembered counts. */
+/* All of a variant: backends of now, those that drain, and what is remembered of those that are gone. */
 int figures_of_variant(struct splitter *sp, const struct service_model *s, const char *variant, struct measured *ret);
 
 /* Connections that one measured one stands for: 1 where all are measured. */

@@ -201,7 +201,7 @@ int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, prob
 	char *warnings = NULL;
 
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		if (sp->backends[id].use != ID_FREE && sp->backends[id].identity.port)
+		if (sp->backends[id].use != ID_FREE)
 			refresh_backend(sp, id, routes, &warnings, probe, context);
 	if (probe)
 		probe_gateways(sp, routes, probe, context);

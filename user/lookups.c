@@ -56,8 +56,7 @@ static int forget_origin(struct splitter *sp, uint32_t backend)
 	const struct backend *heir;
 	uint32_t id;
 
-	/* A variant's remembered counts have no port. */
-	if (!key.port || datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin))
+	if (datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin))
 		return 0;
 	id = find_heir(sp, backend, &key);
 	heir = datapath_backend(sp->datapath, id);

@@ -78,7 +78,7 @@ static bool is_watched(const struct patrol *p, uint32_t id, const struct service
 {
 	const struct backend_state *b = &p->splitter->backends[id];
 
-	if (b->use != ID_USED || !b->identity.port)
+	if (b->use != ID_USED)
 		return false;
 	*ret = service_of(p, id);
 	return *ret && ((*ret)->health.check != HEALTH_NONE || (*ret)->health.passive);

@@ -35,6 +35,7 @@ static const char *const map_names[] = {
 	"backend_counters",
 	"measurements",
 	"silent_counters",
+	"remembered",
 	"scratch",
 };
 

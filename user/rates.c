@@ -53,9 +53,7 @@ void rates_sample(struct rates *r, struct splitter *sp, uint64_t now_ns)
 	for (uint32_t id = 1; id < r->count; id++) {
 		uint64_t opened = 0;
 
-		/* Not the remembered counts: what they gain was opened long ago. */
-		if (sp->backends[id].use != ID_FREE && sp->backends[id].identity.port &&
-		    !datapath_backend_counters(sp->datapath, id, &counters))
+		if (sp->backends[id].use != ID_FREE && !datapath_backend_counters(sp->datapath, id, &counters))
 			opened = counters.opened;
 		/* An id that is another's now counts from there. */
 		if (!r->samples || opened < r->first[id])

@@ -6,6 +6,7 @@
 
 #include "cohorts.h"
 #include "lookups.h"
+#include "remembered.h"
 #include "splitter.h"
 
 /* --- slots --- */
@@ -101,77 +102,11 @@ static void mark_referenced(struct splitter *sp, bool *ret_referenced)
 	}
 }
 
-static bool is_remembered_counts(const struct backend_state *b)
-{
-	return !b->identity.port;
-}
-
-/* The id that remembers the counts of a variant's former backends; 0: the variant has left as well. */
-static uint32_t remembered_counts(const struct splitter *sp, const struct backend_identity *of)
-{
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		const struct backend_state *b = &sp->backends[id];
-
-		if (b->use == ID_USED && is_remembered_counts(b) && strcmp(b->identity.service, of->service) == 0 &&
-		    strcmp(b->identity.variant, of->variant) == 0)
-			return id;
-	}
-	return 0;
-}
-
-/* Every field of struct measurements is a u64 that adds up. */
-static void remember_measurements(struct splitter *sp, uint32_t id, uint32_t keeper)
-{
-	const struct measurements nothing = {};
-	const struct silent_counters silence = {};
-	struct silent_counters own_silence, kept_silence;
-	struct measurements own, kept;
-
-	if (keeper && !datapath_measurements(sp->datapath, id, &own) &&
-	    !datapath_measurements(sp->datapath, keeper, &kept)) {
-		for (size_t i = 0; i < sizeof(own) / sizeof(__u64); i++)
-			((__u64 *)&kept)[i] += ((const __u64 *)&own)[i];
-		datapath_set_measurements(sp->datapath, keeper, &kept);
-	}
-	if (keeper && !datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &id, &own_silence) &&
-	    !datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &keeper, &kept_silence)) {
-		kept_silence.failed += own_silence.failed;
-		kept_silence.expired += own_silence.expired;
-		datapath_update(sp->datapath, MAP_SILENT_COUNTERS, &keeper, &kept_silence);
-	}
-	datapath_set_measurements(sp->datapath, id, &nothing);
-	datapath_update(sp->datapath, MAP_SILENT_COUNTERS, &id, &silence);
-}
-
-static void remember_counts(struct splitter *sp, uint32_t id)
-{
-	uint32_t keeper = remembered_counts(sp, &sp->backends[id].identity);
-	const struct backend_counters nothing = {};
-	struct backend_counters sum, own;
-
-	remember_measurements(sp, id, keeper);
-	if (keeper && !datapath_backend_counters(sp->datapath, id, &own) &&
-	    !datapath_backend_counters(sp->datapath, keeper, &sum)) {
-		sum.client_packets += own.client_packets;
-		sum.client_bytes += own.client_bytes;
-		sum.server_packets += own.server_packets;
-		sum.server_bytes += own.server_bytes;
-		sum.opened += own.opened;
-		datapath_set_backend_counters(sp->datapath, keeper, &sum);
-	}
-	datapath_set_backend_counters(sp->datapath, id, &nothing);
-}
-
 static void free_backend(struct splitter *sp, uint32_t id)
 {
-	const struct backend_identity nobody = {};
-
 	lookups_forget_backend(sp, id);
 	datapath_quiesce(sp->datapath);
-	remember_counts(sp, id);
-	datapath_update(sp->datapath, MAP_BACKEND_IDENTITIES, &id, &nobody);
-	memset(datapath_backend(sp->datapath, id), 0, sizeof(struct backend));
-	memset(&sp->backends[id], 0, sizeof(sp->backends[id]));
+	remembered_take(sp, id); /* or else after the next sweep */
 }
 
 static bool any_backend_leaving(const struct splitter *sp)
@@ -202,6 +137,7 @@ void release_backends(struct splitter *sp)
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
 		if (sp->services[id].use == ID_USED)
 			splitter_forget_variants(sp, id);
+	remembered_prune(sp);
 }
 
 /* --- services --- */

@@ -6,6 +6,7 @@
 
 #include "figures.h"
 #include "names.h"
+#include "remembered.h"
 
 static json_t *format_endpoint(const struct address *address, uint16_t port)
 {
@@ -140,7 +141,7 @@ static json_t *report_backend(const struct report_view *view, const struct servi
 	return object;
 }
 
-/* What is summed up over a variant's ids. */
+/* What is summed up over a variant's ids, on what is remembered of others. */
 struct variant_sums {
 	struct measured measured;
 	uint32_t slots;
@@ -165,8 +166,7 @@ static json_t *report_ids(const struct report_view *view, const struct service_m
 		sums->slots += slots[id];
 		sums->rate += rates_of(view->rates, id);
 		sums->opened_lately += rates_since_start(view->rates, id);
-		if (identity->port)
-			json_array_append_new(backends, report_backend(view, s, v, id, slots[id], &one));
+		json_array_append_new(backends, report_backend(view, s, v, id, slots[id], &one));
 	}
 	return backends;
 }
@@ -175,9 +175,10 @@ static json_t *report_variant(const struct report_view *view, const struct servi
 			      const struct variant_model *v, const uint32_t *slots, uint64_t *opened_lately)
 {
 	struct variant_sums sums = {};
-	json_t *backends = report_ids(view, s, v, slots, &sums);
-	json_t *object = json_object();
+	json_t *object = json_object(), *backends;
 
+	remembered_read(view->splitter, s->name, v->name, &sums.measured);
+	backends = report_ids(view, s, v, slots, &sums);
 	json_object_set_new(object, "name", json_string(v->name));
 	json_object_set_new(object, "weight", json_integer(v->weight));
 	json_object_set_new(object, "slots", json_integer(sums.slots));

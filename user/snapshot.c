@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "figures.h"
+#include "remembered.h"
 
 /* All that the walk reads, by backend id. */
 struct counted {
@@ -60,7 +61,8 @@ static int read_counted(struct splitter *sp, struct counted *ret)
 
 /* --- what the model says --- */
 
-static int fill_variant(const struct variant_model *model, struct metrics_variant *v)
+static int fill_variant(struct splitter *sp, const char *service, const struct variant_model *model,
+			struct metrics_variant *v)
 {
 	v->name = model->name;
 	v->weight = model->weight;
@@ -74,7 +76,7 @@ static int fill_variant(const struct variant_model *model, struct metrics_varian
 		endpoint_format(&endpoint->address, endpoint->port, v->backends[b].address);
 		v->backends[b].drained = model->backends[b].drained;
 	}
-	return 0;
+	return remembered_read(sp, service, model->name, &v->total);
 }
 
 static int fill_service(struct daemon *d, const struct service_model *model, struct metrics_service *s)
@@ -91,7 +93,7 @@ static int fill_service(struct daemon *d, const struct service_model *model, str
 	if (!s->variants)
 		return -ENOMEM;
 	for (size_t v = 0; v < model->variant_count && !error; v++)
-		error = fill_variant(&model->variants[v], &s->variants[s->variant_count++]);
+		error = fill_variant(d->splitter, model->name, &model->variants[v], &s->variants[s->variant_count++]);
 	return error;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "remembered.h"
 #include "sweep.h"
 
 struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index)
@@ -134,9 +135,10 @@ uint32_t splitter_backend_id(const struct splitter *sp, const struct service_mod
 void splitter_forget_variants(struct splitter *sp, uint32_t service)
 {
 	struct service_state *s = &sp->services[service];
+	const struct service_model *model = sp->model ? model_find_service(sp->model, s->name) : NULL;
 
 	for (uint32_t index = 0; index < VARIANTS_MAX; index++) {
-		bool used = false;
+		bool used = model && service_find_variant(model, s->variant[index]) >= 0;
 
 		for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends && !used; id++)
 			used = sp->backends[id].use != ID_FREE &&
@@ -180,7 +182,7 @@ static void adopt_row(struct splitter *sp, uint32_t row)
 		sp->row_used[row] = ROW_IN_USE;
 }
 
-/* Names of a service's variants, by index: the remembered-counts ids have them. */
+/* Names of a service's variants, by index: the ids of their backends have them. */
 static void adopt_variants(struct splitter *sp, uint32_t service)
 {
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
@@ -262,7 +264,7 @@ static int adopt_rotation(struct splitter *sp)
 		if (sp->services[id].use == ID_USED)
 			mark_named(sp, id, named);
 	for (uint32_t id = 1; id < limit; id++)
-		if (sp->backends[id].use == ID_USED && sp->backends[id].identity.port && !named[id])
+		if (sp->backends[id].use == ID_USED && !named[id])
 			sp->backends[id].out = sibling_is_named(sp, id, named);
 	return 0;
 }
@@ -330,8 +332,10 @@ int splitter_adopt_hops(struct splitter *sp)
 
 static int adopt(struct splitter *sp)
 {
-	int error = adopt_backends(sp);
+	int error = remembered_adopt(sp);
 
+	if (!error)
+		error = adopt_backends(sp);
 	if (!error)
 		error = adopt_sources(sp);
 	if (!error)

@@ -31,6 +31,7 @@ enum id_use {
 	ID_FREE,
 	ID_USED,
 	ID_LEAVING, /* out of the model; free once a whole sweep has found no flow of it */
+	ID_MOVED,   /* nobody's; what it counted is remembered elsewhere, and not yet zeroed here */
 };
 
 struct service_state {
@@ -138,7 +139,7 @@ uint32_t splitter_backend_id(const struct splitter *sp, const struct service_mod
 			     const struct endpoint *endpoint);
 struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index);
 
-/* Frees the indices of variants that no backend id is of. */
+/* Frees the indices of variants that are not in the model and that no backend id is of. */
 void splitter_forget_variants(struct splitter *sp, uint32_t service);
 
 /* The source id of an address, a new one if need be. 0: all ids are taken. */
