@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "cohorts.h"
 #include "lookups.h"
 #include "remembered.h"
@@ -31,6 +32,7 @@ struct placement {
 	/* Ids that were free, to be free again if anything is refused. */
 	uint32_t *taken_backends;
 	size_t taken_backend_count;
+	bool *backend_placed; /* by id */
 };
 
 static void placement_free(struct placement *p)
@@ -42,6 +44,7 @@ static void placement_free(struct placement *p)
 			free(p->services[i].backend[v]);
 	free(p->services);
 	free(p->taken_backends);
+	free(p->backend_placed);
 	free(p);
 }
 DEFINE_CLEANUP(struct placement, placement_free)
@@ -89,39 +92,23 @@ static uint32_t free_service_id(const struct splitter *sp)
 	return 0;
 }
 
-static uint32_t free_backend_id(const struct splitter *sp)
-{
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		if (sp->backends[id].use == ID_FREE)
-			return id;
-	return 0;
-}
-
 /* The id of a backend. 0: all ids are taken. */
 static uint32_t place_backend(struct splitter *sp, struct placement *p, const struct placed_service *s,
 			      const char *variant, const struct endpoint *endpoint)
 {
-	uint32_t id = splitter_backend_id(sp, s->model, variant, endpoint);
-	struct backend_identity *identity;
-	uint32_t *taken;
+	struct backend_identity identity = backends_identity(s->model, variant, endpoint);
+	uint32_t *taken, id;
 
+	id = backends_find(sp, &identity);
 	if (id)
 		return id;
-	id = free_backend_id(sp);
 	taken = reallocarray(p->taken_backends, p->taken_backend_count + 1, sizeof(*taken));
-	if (!id || !taken)
+	if (!taken)
 		return 0;
 	p->taken_backends = taken;
-	p->taken_backends[p->taken_backend_count++] = id;
-	identity = &sp->backends[id].identity;
-	memset(identity, 0, sizeof(*identity));
-	snprintf(identity->service, sizeof(identity->service), "%s", s->model->name);
-	snprintf(identity->variant, sizeof(identity->variant), "%s", variant);
-	identity->address = endpoint->address;
-	identity->port = htons(endpoint->port);
-	identity->protocol = s->model->protocol;
-	identity->used = 1;
-	sp->backends[id].use = ID_USED;
+	id = backends_take(sp, &identity);
+	if (id)
+		taken[p->taken_backend_count++] = id;
 	return id;
 }
 
@@ -168,6 +155,7 @@ static int place_variant_backends(struct splitter *sp, struct placement *p, stru
 		s->backend[v][b] = place_backend(sp, p, s, variant->name, &variant->backends[b].endpoint);
 		if (!s->backend[v][b])
 			return refuse_ids(why, "ids for backends", "backends");
+		p->backend_placed[s->backend[v][b]] = true;
 	}
 	return 0;
 }
@@ -194,7 +182,7 @@ static int place_service(struct splitter *sp, struct placement *p, struct placed
 static void unplace(struct splitter *sp, const struct placement *p)
 {
 	for (size_t i = 0; i < p->taken_backend_count; i++)
-		memset(&sp->backends[p->taken_backends[i]], 0, sizeof(struct backend_state));
+		backends_drop(sp, p->taken_backends[i]);
 	for (size_t i = 0; i < p->count; i++) {
 		if (p->services[i].fresh)
 			memset(&sp->services[p->services[i].id], 0, sizeof(struct service_state));
@@ -337,6 +325,10 @@ static int install_table(struct splitter *sp, const struct placed_service *s, ui
 			       now_s + s->model->drain_limit_s, datapath_row(sp->datapath, row));
 	if (old)
 		decide_resets(sp, s, old, ids);
+	if (index == TABLE_MAIN) {
+		splitter_count_slots(sp, table->entries, -1);
+		splitter_count_slots(sp, row, 1);
+	}
 	table_flip(sp, table, row);
 	return 0;
 }
@@ -434,16 +426,6 @@ static bool placed(const struct placement *p, uint32_t service)
 	return false;
 }
 
-static bool backend_placed(const struct placement *p, uint32_t id)
-{
-	for (size_t i = 0; i < p->count; i++)
-		for (size_t v = 0; v < p->services[i].model->variant_count; v++)
-			for (size_t b = 0; b < p->services[i].model->variants[v].backend_count; b++)
-				if (p->services[i].backend[v][b] == id)
-					return true;
-	return false;
-}
-
 static void remove_service(struct splitter *sp, uint32_t id)
 {
 	struct service_state *state = &sp->services[id];
@@ -458,6 +440,7 @@ static void remove_service(struct splitter *sp, uint32_t id)
 		datapath_delete(sp->datapath, MAP_COHORTS, &state->cohorts[i].key);
 	state->cohort_count = 0;
 	datapath_quiesce(sp->datapath);
+	splitter_count_slots(sp, splitter_table(sp, id, TABLE_MAIN)->entries, -1);
 	for (uint32_t index = 0; index < TABLES; index++) {
 		struct table *t = splitter_table(sp, id, index);
 
@@ -471,14 +454,18 @@ static void remove_service(struct splitter *sp, uint32_t id)
 
 static void remove_what_left(struct splitter *sp, const struct placement *p)
 {
+	struct id_list used = backends_used(sp);
+
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
 		if (sp->services[id].use == ID_USED && !placed(p, id))
 			remove_service(sp, id);
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		if (sp->backends[id].use != ID_USED || backend_placed(p, id))
+	for (uint32_t i = 0; i < used.count; i++) {
+		struct backend_state *b = &sp->backends[used.id[i]];
+
+		if (b->use != ID_USED || p->backend_placed[used.id[i]])
 			continue;
-		sp->backends[id].use = ID_LEAVING;
-		sp->backends[id].leaving_since_pass = sp->passes + 1;
+		b->use = ID_LEAVING;
+		b->leaving_since_pass = sp->passes + 1;
 	}
 }
 
@@ -515,7 +502,8 @@ static int place(struct splitter *sp, const struct model *model, struct placemen
 	int error = 0;
 
 	p->services = calloc(model->service_count + 1, sizeof(*p->services));
-	if (!p->services)
+	p->backend_placed = calloc(datapath_limits(sp->datapath)->backends, sizeof(*p->backend_placed));
+	if (!p->services || !p->backend_placed)
 		return refuse(why, ENOMEM, "out of memory");
 	for (size_t i = 0; i < model->service_count && !error; i++) {
 		p->services[i].model = &model->services[i];

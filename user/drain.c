@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "backends.h"
+
 #define EVERYONE 65535U
 
 uint16_t drain_share(uint64_t began_ns, uint64_t now_ns, uint32_t pace_permille)
@@ -64,19 +66,24 @@ static void step(struct splitter *sp, uint32_t id, uint64_t now_ns)
 
 void drain_step(struct splitter *sp, uint64_t now_ns)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		if (sp->backends[id].resetting)
-			step(sp, id, now_ns);
+	struct id_list used = backends_used(sp);
+
+	for (uint32_t i = 0; i < used.count; i++)
+		if (sp->backends[used.id[i]].resetting)
+			step(sp, used.id[i], now_ns);
 }
 
 void drain_adopt(struct splitter *sp, uint64_t now_ns)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
+	struct id_list used = backends_used(sp);
+
+	for (uint32_t i = 0; i < used.count; i++) {
+		uint32_t id = used.id[i];
 		uint16_t share = datapath_backend(sp->datapath, id)->reset_below;
 		struct backend_state *b = &sp->backends[id];
 		uint64_t passed_ns;
 
-		if (!share || b->use == ID_FREE)
+		if (!share)
 			continue;
 		passed_ns = (uint64_t)share * 1000000000 / (EVERYONE + 1) * 1000 / pace_of(sp, id);
 		b->resetting = true;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "backends.h"
 #include "remembered.h"
 
 int figures_of_backend(struct splitter *sp, uint32_t id, struct measured *ret)
@@ -25,17 +26,14 @@ int figures_of_backend(struct splitter *sp, uint32_t id, struct measured *ret)
 
 int figures_of_variant(struct splitter *sp, const struct service_model *s, const char *variant, struct measured *ret)
 {
+	struct id_list ids = backends_of(sp, s->name, variant);
 	struct measured sum, one;
 	int error = remembered_read(sp, s->name, variant, &sum);
 
 	if (error)
 		return error;
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		const struct backend_state *b = &sp->backends[id];
-
-		if (b->use == ID_FREE || strcmp(b->identity.service, s->name) || strcmp(b->identity.variant, variant))
-			continue;
-		error = figures_of_backend(sp, id, &one);
+	for (uint32_t i = 0; i < ids.count; i++) {
+		error = figures_of_backend(sp, ids.id[i], &one);
 		if (error)
 			return error;
 		measured_add(&sum, &one);

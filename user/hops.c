@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "splitter.h"
 
 /* --- warnings --- */
@@ -198,11 +199,11 @@ static void probe_gateways(struct splitter *sp, const struct routes *routes, pro
 
 int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, probe_function probe, void *context)
 {
+	struct id_list used = backends_used(sp);
 	char *warnings = NULL;
 
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		if (sp->backends[id].use != ID_FREE)
-			refresh_backend(sp, id, routes, &warnings, probe, context);
+	for (uint32_t i = 0; i < used.count; i++)
+		refresh_backend(sp, used.id[i], routes, &warnings, probe, context);
 	if (probe)
 		probe_gateways(sp, routes, probe, context);
 	free(sp->warnings);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
+
 static int delete_if_there(struct splitter *sp, enum datapath_map map, const void *key)
 {
 	int error = datapath_delete(sp->datapath, map, key);
@@ -33,13 +35,14 @@ static bool answers_here(struct splitter *sp, uint32_t backend)
  * 0: none. */
 static uint32_t find_heir(struct splitter *sp, uint32_t backend, const struct service_key *key)
 {
+	struct id_list used = backends_used(sp);
 	uint32_t leaving = 0;
 
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
+	for (uint32_t i = 0; i < used.count; i++) {
+		uint32_t id = used.id[i];
 		struct service_key its = origin_key(sp, id);
 
-		if (id == backend || sp->backends[id].use == ID_FREE || memcmp(&its, key, sizeof(its)) ||
-		    !answers_here(sp, id))
+		if (id == backend || memcmp(&its, key, sizeof(its)) || !answers_here(sp, id))
 			continue;
 		if (sp->backends[id].use == ID_USED)
 			return id;
@@ -163,12 +166,10 @@ static void add_server_ids(const struct splitter *sp, const struct service_model
 	uint32_t service = splitter_service_id(sp, s);
 
 	for (size_t i = 0; i < v->backend_count; i++) {
+		struct backend_identity who = backends_identity(s, v->name, &v->backends[i].endpoint);
 		struct server_id *added = &ret->ids[ret->count++];
 
-		*added = (struct server_id){
-			.key.service = service,
-			.backend = splitter_backend_id(sp, s, v->name, &v->backends[i].endpoint),
-		};
+		*added = (struct server_id){.key.service = service, .backend = backends_find(sp, &who)};
 		memcpy(added->key.server_id, v->backends[i].server_id, sizeof(added->key.server_id));
 	}
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "cohorts.h"
 #include "lookups.h"
 #include "remembered.h"
@@ -85,6 +86,7 @@ static void mark_row(struct splitter *sp, uint32_t row, bool *ret_referenced)
 static void mark_referenced(struct splitter *sp, bool *ret_referenced)
 {
 	const struct limits *limits = datapath_limits(sp->datapath);
+	struct id_list used = backends_used(sp);
 
 	for (uint32_t id = 1; id < limits->services; id++) {
 		if (sp->services[id].use != ID_USED)
@@ -94,10 +96,10 @@ static void mark_referenced(struct splitter *sp, bool *ret_referenced)
 			mark_row(sp, splitter_table(sp, id, index)->base, ret_referenced);
 		}
 	}
-	for (uint32_t id = 1; id < limits->backends; id++) {
-		uint32_t endpoint = datapath_backend(sp->datapath, id)->endpoint;
+	for (uint32_t i = 0; i < used.count; i++) {
+		uint32_t endpoint = datapath_backend(sp->datapath, used.id[i])->endpoint;
 
-		if (sp->backends[id].use != ID_FREE && endpoint != id && endpoint < limits->backends)
+		if (endpoint != used.id[i] && endpoint < limits->backends)
 			ret_referenced[endpoint] = true;
 	}
 }
@@ -111,24 +113,27 @@ static void free_backend(struct splitter *sp, uint32_t id)
 
 static bool any_backend_leaving(const struct splitter *sp)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		if (sp->backends[id].use == ID_LEAVING)
+	struct id_list used = backends_used(sp);
+
+	for (uint32_t i = 0; i < used.count; i++)
+		if (sp->backends[used.id[i]].use == ID_LEAVING)
 			return true;
 	return false;
 }
 
 void release_backends(struct splitter *sp)
 {
-	uint32_t limit = datapath_limits(sp->datapath)->backends;
 	_cleanup_free_ bool *referenced = NULL;
 
 	if (!any_backend_leaving(sp))
 		return;
-	referenced = calloc(limit, sizeof(*referenced));
+	referenced = calloc(datapath_limits(sp->datapath)->backends, sizeof(*referenced));
 	if (!referenced)
 		return;
 	mark_referenced(sp, referenced);
-	for (uint32_t id = 1; id < limit; id++) {
+	/* From the end, as the list closes up behind one that is freed. */
+	for (uint32_t i = backends_used(sp).count; i-- > 0;) {
+		uint32_t id = backends_used(sp).id[i];
 		const struct backend_state *b = &sp->backends[id];
 
 		if (b->use == ID_LEAVING && sp->passes > b->leaving_since_pass && !b->flows && !referenced[id])

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "figures.h"
 
 static struct variant_key key_of(const char *service, const char *variant)
@@ -87,7 +88,7 @@ static int end_move(struct splitter *sp, const struct variant_key *key, struct r
 	counts->moving = 0;
 	error = datapath_update(sp->datapath, MAP_REMEMBERED, key, counts);
 	if (!error)
-		memset(&sp->backends[id], 0, sizeof(sp->backends[id]));
+		backends_free(sp, id);
 	return error;
 }
 
@@ -101,11 +102,7 @@ static bool in_model(const struct splitter *sp, const struct variant_key *key)
 /* The variant is neither in the model nor has it a backend that drains. */
 static bool is_forgotten(const struct splitter *sp, const struct variant_key *key)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		if (sp->backends[id].use != ID_FREE && strcmp(sp->backends[id].identity.service, key->service) == 0 &&
-		    strcmp(sp->backends[id].identity.variant, key->variant) == 0)
-			return false;
-	return !in_model(sp, key);
+	return !in_model(sp, key) && !backends_of(sp, key->service, key->variant).count;
 }
 
 void remembered_prune(struct splitter *sp)
@@ -133,7 +130,8 @@ static int take(struct splitter *sp, uint32_t id, const struct variant_key *key)
 		error = datapath_update(sp->datapath, MAP_REMEMBERED, key, &counts);
 	if (error)
 		return error;
-	sp->backends[id] = (struct backend_state){.use = ID_MOVED};
+	backends_drop(sp, id);
+	sp->backends[id].use = ID_MOVED;
 	end_move(sp, key, &counts);
 	return 0;
 }
@@ -148,7 +146,7 @@ int remembered_take(struct splitter *sp, uint32_t id)
 		return take(sp, id, &key);
 	error = free_id(sp, id);
 	if (!error)
-		memset(&sp->backends[id], 0, sizeof(sp->backends[id]));
+		backends_drop(sp, id);
 	return error;
 }
 

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "backends.h"
 #include "figures.h"
 #include "names.h"
 #include "remembered.h"
@@ -17,7 +18,8 @@ static json_t *format_endpoint(const struct address *address, uint16_t port)
 
 static bool known_backend(const struct splitter *sp, uint32_t id)
 {
-	return id && id < datapath_limits(sp->datapath)->backends && sp->backends[id].use != ID_FREE;
+	return id && id < datapath_limits(sp->datapath)->backends &&
+	       (sp->backends[id].use == ID_USED || sp->backends[id].use == ID_LEAVING);
 }
 
 json_t *report_backend_endpoint(const struct splitter *sp, uint32_t id)
@@ -63,22 +65,6 @@ static void set_counters(const struct service_model *s, const struct backend_cou
 	json_object_set_new(object, "server_bytes", json_integer(c->server_bytes));
 }
 
-/* Slots of a service's own table by backend id: [limits.backends], to be freed. */
-static uint32_t *count_slots(struct splitter *sp, uint32_t service)
-{
-	uint32_t limit = datapath_limits(sp->datapath)->backends;
-	uint32_t *slots = calloc(limit, sizeof(*slots));
-	const struct table *t = splitter_table(sp, service, TABLE_MAIN);
-
-	for (uint32_t slot = 0; slots && t->entries && slot < SLOTS; slot++) {
-		uint32_t id = datapath_row(sp->datapath, t->entries)->slot[slot] & SLOT_BACKEND;
-
-		if (id < limit)
-			slots[id]++;
-	}
-	return slots;
-}
-
 /* --- a service --- */
 
 static void set_health(const struct report_view *view, const struct service_model *s, uint32_t id, json_t *object)
@@ -122,7 +108,7 @@ static void set_measured(const struct service_model *s, const struct measured *m
 }
 
 static json_t *report_backend(const struct report_view *view, const struct service_model *s,
-			      const struct variant_model *v, uint32_t id, uint32_t slots, const struct measured *m)
+			      const struct variant_model *v, uint32_t id, const struct measured *m)
 {
 	const struct backend_state *b = &view->splitter->backends[id];
 	const struct backend_model *model = find_backend(v, &b->identity);
@@ -130,7 +116,7 @@ static json_t *report_backend(const struct report_view *view, const struct servi
 
 	json_object_set_new(object, "address", report_backend_endpoint(view->splitter, id));
 	json_object_set_new(object, "weight", json_integer(model ? model->weight : 0));
-	json_object_set_new(object, "slots", json_integer(slots));
+	json_object_set_new(object, "slots", json_integer(b->slots));
 	report_hop(view->splitter, view->routes, id, object);
 	set_counters(s, &m->traffic, object);
 	set_measured(s, m, object);
@@ -150,35 +136,35 @@ struct variant_sums {
 };
 
 static json_t *report_ids(const struct report_view *view, const struct service_model *s, const struct variant_model *v,
-			  const uint32_t *slots, struct variant_sums *sums)
+			  struct variant_sums *sums)
 {
 	struct splitter *sp = view->splitter;
+	struct id_list ids = backends_of(sp, s->name, v->name);
 	json_t *backends = json_array();
 	struct measured one;
 
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		const struct backend_identity *identity = &sp->backends[id].identity;
+	for (uint32_t i = 0; i < ids.count; i++) {
+		uint32_t id = ids.id[i];
 
-		if (!known_backend(sp, id) || strcmp(identity->service, s->name) ||
-		    strcmp(identity->variant, v->name) || figures_of_backend(sp, id, &one))
+		if (figures_of_backend(sp, id, &one))
 			continue;
 		measured_add(&sums->measured, &one);
-		sums->slots += slots[id];
+		sums->slots += sp->backends[id].slots;
 		sums->rate += rates_of(view->rates, id);
 		sums->opened_lately += rates_since_start(view->rates, id);
-		json_array_append_new(backends, report_backend(view, s, v, id, slots[id], &one));
+		json_array_append_new(backends, report_backend(view, s, v, id, &one));
 	}
 	return backends;
 }
 
 static json_t *report_variant(const struct report_view *view, const struct service_model *s,
-			      const struct variant_model *v, const uint32_t *slots, uint64_t *opened_lately)
+			      const struct variant_model *v, uint64_t *opened_lately)
 {
 	struct variant_sums sums = {};
 	json_t *object = json_object(), *backends;
 
 	remembered_read(view->splitter, s->name, v->name, &sums.measured);
-	backends = report_ids(view, s, v, slots, &sums);
+	backends = report_ids(view, s, v, &sums);
 	json_object_set_new(object, "name", json_string(v->name));
 	json_object_set_new(object, "weight", json_integer(v->weight));
 	json_object_set_new(object, "slots", json_integer(sums.slots));
@@ -277,12 +263,11 @@ static void set_policies(const struct report_view *view, const struct service_mo
 	static const char *const checks[] = {"none", "tcp", "http", "https", "grpc"};
 	static const char *const policies[] = {"keep", "reset"};
 	uint32_t one_in = figures_scale(s);
+	struct id_list ids = backends_of(view->splitter, s->name, NULL);
 	uint64_t leftover = 0;
 
-	for (uint32_t id = 1; id < datapath_limits(view->splitter->datapath)->backends; id++)
-		if (known_backend(view->splitter, id) &&
-		    strcmp(view->splitter->backends[id].identity.service, s->name) == 0)
-			leftover += view->splitter->backends[id].leftover;
+	for (uint32_t i = 0; i < ids.count; i++)
+		leftover += view->splitter->backends[ids.id[i]].leftover;
 	if (available_for(s->forward, s->protocol).connections)
 		json_object_set_new(object, "sampled",
 				    json_pack("{s:I, s:b}", "one_in", (json_int_t)one_in, "exact", one_in == 1));
@@ -299,13 +284,10 @@ json_t *report_service(const struct report_view *view, const struct service_mode
 {
 	struct splitter *sp = view->splitter;
 	uint32_t id = splitter_service_id(sp, s);
-	_cleanup_free_ uint32_t *slots = count_slots(sp, id);
 	json_t *object = json_object(), *variants = json_array();
 	char text[ADDRESS_TEXT_SIZE];
 	uint64_t opened_lately = 0;
 
-	if (!slots)
-		return NULL;
 	json_object_set_new(object, "name", json_string(s->name));
 	json_object_set_new(object, "address", json_string(address_format(&s->vip.address, text)));
 	json_object_set_new(object, "port", json_integer(s->vip.port));
@@ -313,7 +295,7 @@ json_t *report_service(const struct report_view *view, const struct service_mode
 	json_object_set_new(object, "forward", json_string(name_of_forward(s->forward)));
 	json_object_set_new(object, "affinity", json_string(name_of_affinity(s->affinity)));
 	for (size_t v = 0; v < s->variant_count; v++)
-		json_array_append_new(variants, report_variant(view, s, &s->variants[v], slots, &opened_lately));
+		json_array_append_new(variants, report_variant(view, s, &s->variants[v], &opened_lately));
 	if (available_for(s->forward, s->protocol).opened)
 		set_new_shares(variants, opened_lately);
 	json_object_set_new(object, "variants", variants);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "figures.h"
 #include "remembered.h"
 
@@ -14,7 +15,6 @@ struct counted {
 	struct backend_counters *traffic;
 	struct measurements *sampled;
 	struct silent_counters *silent;
-	uint32_t *slots;
 };
 
 static void counted_release(struct counted *c)
@@ -22,24 +22,6 @@ static void counted_release(struct counted *c)
 	free(c->traffic);
 	free(c->sampled);
 	free(c->silent);
-	free(c->slots);
-}
-
-static void count_slots(struct splitter *sp, uint32_t *ret_slots)
-{
-	uint32_t limit = datapath_limits(sp->datapath)->backends;
-
-	for (size_t i = 0; i < sp->model->service_count; i++) {
-		uint32_t service = splitter_service_id(sp, &sp->model->services[i]);
-		const struct table *t = splitter_table(sp, service, TABLE_MAIN);
-
-		for (uint32_t slot = 0; t->entries && slot < SLOTS; slot++) {
-			uint32_t id = datapath_row(sp->datapath, t->entries)->slot[slot] & SLOT_BACKEND;
-
-			if (id < limit)
-				ret_slots[id]++;
-		}
-	}
 }
 
 static int read_counted(struct splitter *sp, struct counted *ret)
@@ -52,10 +34,6 @@ static int read_counted(struct splitter *sp, struct counted *ret)
 		error = datapath_all_silent_counters(sp->datapath, &ret->silent);
 	if (error)
 		return error;
-	ret->slots = calloc(datapath_limits(sp->datapath)->backends, sizeof(*ret->slots));
-	if (!ret->slots)
-		return -ENOMEM;
-	count_slots(sp, ret->slots);
 	return 0;
 }
 
@@ -121,7 +99,7 @@ static void add_id(struct daemon *d, const struct counted *c, uint32_t id, const
 
 	one.silent.failed += one.sampled.given_up;
 	measured_add(&v->total, &one);
-	v->share += (double)c->slots[id] / SLOTS;
+	v->share += (double)state->slots / SLOTS;
 	if (!b)
 		return;
 	health = patrol_health(d->patrol, id, &why);
@@ -133,27 +111,14 @@ static void add_id(struct daemon *d, const struct counted *c, uint32_t id, const
 	b->in_rotation = state->use == ID_USED && state->in_rotation;
 }
 
-/* Which service of the model an id belongs to, or -1: one that has left. */
-static int service_index(const struct splitter *sp, const char *name)
+static void add_ids(struct daemon *d, const struct counted *c, const struct service_model *model,
+		    struct metrics_service *s)
 {
-	for (size_t i = 0; i < sp->model->service_count; i++)
-		if (strcmp(sp->model->services[i].name, name) == 0)
-			return i;
-	return -1;
-}
+	for (size_t v = 0; v < model->variant_count; v++) {
+		struct id_list ids = backends_of(d->splitter, model->name, model->variants[v].name);
 
-static void add_ids(struct daemon *d, const struct counted *c, struct metrics_snapshot *s)
-{
-	const struct model *model = d->splitter->model;
-
-	for (uint32_t id = 1; id < datapath_limits(d->datapath)->backends; id++) {
-		const struct backend_state *b = &d->splitter->backends[id];
-		int service = b->use == ID_FREE ? -1 : service_index(d->splitter, b->identity.service);
-		int variant = service < 0 ? -1 : service_find_variant(&model->services[service], b->identity.variant);
-
-		if (variant >= 0)
-			add_id(d, c, id, &model->services[service].variants[variant],
-			       &s->services[service].variants[variant]);
+		for (uint32_t i = 0; i < ids.count; i++)
+			add_id(d, c, ids.id[i], &model->variants[v], &s->variants[v]);
 	}
 }
 
@@ -189,7 +154,8 @@ int snapshot_render(struct daemon *d, char **ret_text, size_t *ret_length)
 		error = fill_service(d, &model->services[i], &s.services[s.service_count++]);
 	if (!error) {
 		fill_tables(d, &s);
-		add_ids(d, &counted, &s);
+		for (size_t i = 0; i < model->service_count; i++)
+			add_ids(d, &counted, &model->services[i], &s.services[i]);
 		error = metrics_render(&s, ret_text, ret_length);
 	}
 	metrics_release(&s);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "hash.h"
 #include "remembered.h"
 #include "sweep.h"
@@ -118,18 +119,16 @@ uint32_t splitter_service_id(const struct splitter *sp, const struct service_mod
 	return 0;
 }
 
-uint32_t splitter_backend_id(const struct splitter *sp, const struct service_model *s, const char *variant,
-			     const struct endpoint *endpoint)
+void splitter_count_slots(struct splitter *sp, uint32_t row, int by)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		const struct backend_identity *i = &sp->backends[id].identity;
+	uint32_t limit = datapath_limits(sp->datapath)->backends;
 
-		if (sp->backends[id].use != ID_FREE && i->port == htons(endpoint->port) && i->protocol == s->protocol &&
-		    address_equal(&i->address, &endpoint->address) && strcmp(i->service, s->name) == 0 &&
-		    strcmp(i->variant, variant) == 0)
-			return id;
+	for (uint32_t slot = 0; row != ROW_NONE && slot < SLOTS; slot++) {
+		uint32_t id = datapath_row(sp->datapath, row)->slot[slot] & SLOT_BACKEND;
+
+		if (id < limit)
+			sp->backends[id].slots += by;
 	}
-	return 0;
 }
 
 void splitter_forget_variants(struct splitter *sp, uint32_t service)
@@ -140,32 +139,12 @@ void splitter_forget_variants(struct splitter *sp, uint32_t service)
 	for (uint32_t index = 0; index < VARIANTS_MAX; index++) {
 		bool used = model && service_find_variant(model, s->variant[index]) >= 0;
 
-		for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends && !used; id++)
-			used = sp->backends[id].use != ID_FREE &&
-			       strcmp(sp->backends[id].identity.variant, s->variant[index]) == 0 &&
-			       strcmp(sp->backends[id].identity.service, s->name) == 0;
-		if (!used)
+		if (!used && !backends_of(sp, s->name, s->variant[index]).count)
 			s->variant[index][0] = '\0';
 	}
 }
 
 /* --- taking over --- */
-
-static int adopt_backends(struct splitter *sp)
-{
-	int error;
-
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		struct backend_state *b = &sp->backends[id];
-
-		error = datapath_lookup(sp->datapath, MAP_BACKEND_IDENTITIES, &id, &b->identity);
-		if (error)
-			return error;
-		if (b->identity.used)
-			b->use = ID_USED;
-	}
-	return 0;
-}
 
 static int adopt_sources(struct splitter *sp)
 {
@@ -182,16 +161,23 @@ static void adopt_row(struct splitter *sp, uint32_t row)
 		sp->row_used[row] = ROW_IN_USE;
 }
 
-/* Names of a service's variants, by index: the ids of their backends have them. */
-static void adopt_variants(struct splitter *sp, uint32_t service)
+/* Names of services and of their variants, by index: the ids of their backends have them. */
+static void adopt_names(struct splitter *sp)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		const struct backend *b = datapath_backend(sp->datapath, id);
+	struct id_list used = backends_used(sp);
 
-		if (sp->backends[id].use == ID_FREE || b->service != service || b->variant >= VARIANTS_MAX)
+	for (uint32_t i = 0; i < used.count; i++) {
+		const struct backend *b = datapath_backend(sp->datapath, used.id[i]);
+		const struct backend_identity *identity = &sp->backends[used.id[i]].identity;
+		struct service_state *s;
+
+		if (b->service >= datapath_limits(sp->datapath)->services || b->variant >= VARIANTS_MAX)
 			continue;
-		strcpy(sp->services[service].variant[b->variant], sp->backends[id].identity.variant);
-		strcpy(sp->services[service].name, sp->backends[id].identity.service);
+		s = &sp->services[b->service];
+		if (s->use != ID_USED)
+			continue;
+		strcpy(s->variant[b->variant], identity->variant);
+		strcpy(s->name, identity->service);
 	}
 }
 
@@ -210,12 +196,13 @@ static int adopt_services(struct splitter *sp)
 		if (id >= datapath_limits(sp->datapath)->services)
 			return -EINVAL;
 		sp->services[id].use = ID_USED;
-		adopt_variants(sp, id);
+		splitter_count_slots(sp, splitter_table(sp, id, TABLE_MAIN)->entries, 1);
 		for (uint32_t index = 0; index < TABLES; index++) {
 			adopt_row(sp, splitter_table(sp, id, index)->entries);
 			adopt_row(sp, splitter_table(sp, id, index)->base);
 		}
 	}
+	adopt_names(sp);
 	/* An id that is in no use, yet was: its flows, if any are left, go with the first sweep. */
 	for (id = 1; id < datapath_limits(sp->datapath)->services; id++)
 		if (sp->services[id].use == ID_FREE && datapath_service(sp->datapath, id)->vip.port)
@@ -223,29 +210,13 @@ static int adopt_services(struct splitter *sp)
 	return 0;
 }
 
-/* Marks who is named by a slot of a service's own table. */
-static void mark_named(struct splitter *sp, uint32_t service, bool *ret_named)
+static bool variant_is_named(const struct splitter *sp, const struct backend_identity *of)
 {
-	const struct table *t = splitter_table(sp, service, TABLE_MAIN);
+	struct id_list siblings = backends_of(sp, of->service, of->variant);
 
-	for (uint32_t slot = 0; t->entries && slot < SLOTS; slot++) {
-		uint32_t id = datapath_row(sp->datapath, t->entries)->slot[slot] & SLOT_BACKEND;
-
-		if (id < datapath_limits(sp->datapath)->backends)
-			ret_named[id] = true;
-	}
-}
-
-static bool sibling_is_named(struct splitter *sp, uint32_t id, const bool *named)
-{
-	const struct backend *b = datapath_backend(sp->datapath, id);
-
-	for (uint32_t other = 1; other < datapath_limits(sp->datapath)->backends; other++) {
-		const struct backend *o = datapath_backend(sp->datapath, other);
-
-		if (named[other] && o->service == b->service && o->variant == b->variant)
+	for (uint32_t i = 0; i < siblings.count; i++)
+		if (sp->backends[siblings.id[i]].slots)
 			return true;
-	}
 	return false;
 }
 
@@ -253,20 +224,15 @@ static bool sibling_is_named(struct splitter *sp, uint32_t id, const bool *named
  * A backend that no slot names while others of its variant are named was taken out, by its health or by command. The
  * first keeps it out until its checks are good again; the second the model says.
  */
-static int adopt_rotation(struct splitter *sp)
+static void adopt_rotation(struct splitter *sp)
 {
-	uint32_t limit = datapath_limits(sp->datapath)->backends;
-	_cleanup_free_ bool *named = calloc(limit, sizeof(*named));
+	struct id_list used = backends_used(sp);
 
-	if (!named)
-		return -ENOMEM;
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
-		if (sp->services[id].use == ID_USED)
-			mark_named(sp, id, named);
-	for (uint32_t id = 1; id < limit; id++)
-		if (sp->backends[id].use == ID_USED && !named[id])
-			sp->backends[id].out = sibling_is_named(sp, id, named);
-	return 0;
+	for (uint32_t i = 0; i < used.count; i++) {
+		struct backend_state *b = &sp->backends[used.id[i]];
+
+		b->out = !b->slots && variant_is_named(sp, &b->identity);
+	}
 }
 
 static int adopt_cohort(struct splitter *sp, const struct cohort_key *key)
@@ -335,17 +301,17 @@ static int adopt(struct splitter *sp)
 	int error = remembered_adopt(sp);
 
 	if (!error)
-		error = adopt_backends(sp);
+		error = backends_adopt(sp);
 	if (!error)
 		error = adopt_sources(sp);
 	if (!error)
 		error = adopt_services(sp);
 	if (!error)
-		error = adopt_rotation(sp);
-	if (!error)
 		error = adopt_cohorts(sp);
 	if (!error)
 		error = splitter_adopt_hops(sp);
+	if (!error)
+		adopt_rotation(sp);
 	return error;
 }
 
@@ -360,9 +326,11 @@ int splitter_create(struct datapath *dp, struct splitter **ret)
 	sp->datapath = dp;
 	sp->services = calloc(limits->services, sizeof(*sp->services));
 	sp->backends = calloc(limits->backends, sizeof(*sp->backends));
+	sp->used = calloc(limits->backends, sizeof(*sp->used));
+	sp->first_free = 1;
 	sp->row_used = calloc(limits->rows, sizeof(*sp->row_used));
 	sp->sources = calloc(SOURCE_IDS_MAX, sizeof(*sp->sources));
-	if (!sp->services || !sp->backends || !sp->row_used || !sp->sources)
+	if (!sp->services || !sp->backends || !sp->used || !sp->row_used || !sp->sources)
 		return -ENOMEM;
 	error = sweep_create(&sp->sweep);
 	if (!error)
@@ -388,6 +356,7 @@ void splitter_destroy(struct splitter *sp)
 	model_free(sp->model);
 	free(sp->services);
 	free(sp->backends);
+	free(sp->used);
 	free(sp->row_used);
 	free(sp->sources);
 	free(sp->hops);

@@ -50,6 +50,8 @@ struct service_state {
 struct backend_state {
 	enum id_use use;
 	uint32_t leaving_since_pass;
+	uint32_t serial; /* of this use of the id: ids are used again, serials are not */
+	uint32_t slots;  /* of its service's own table that name it */
 	struct backend_identity identity;
 	bool out;         /* by its health: no new connections, unless it is its variant's last */
 	bool in_rotation; /* new connections may go there */
@@ -77,9 +79,13 @@ struct splitter {
 	struct model *model;            /* in force; NULL before the first splitter_apply() */
 	struct service_state *services; /* by id */
 	struct backend_state *backends; /* by id */
-	uint8_t *row_used;              /* by row: 0 free, 1 in use, 2 free after a quiescent moment */
-	struct address *sources;        /* by id; zero: free */
-	struct hop_entry *hops;         /* what the next-hop map holds, sorted by key */
+	uint32_t *used;                 /* ids in use; see backends.h */
+	uint32_t used_count;
+	uint32_t first_free;     /* no id below is free */
+	uint32_t serials;        /* given out so far */
+	uint8_t *row_used;       /* by row: 0 free, 1 in use, 2 free after a quiescent moment */
+	struct address *sources; /* by id; zero: free */
+	struct hop_entry *hops;  /* what the next-hop map holds, sorted by key */
 	size_t hop_count;
 	uint32_t ifindex[64]; /* interfaces Headgate may send on */
 	size_t ifindex_count;
@@ -133,11 +139,12 @@ enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const
 /* Calls @probe for clients that replies could not reach, and forgets that they were wanted. */
 void splitter_probe_wanted(struct splitter *sp, const struct routes *routes, probe_function probe, void *context);
 
-/* Ids, for reports. 0 when there is none. */
+/* 0 when there is none. */
 uint32_t splitter_service_id(const struct splitter *sp, const struct service_model *s);
-uint32_t splitter_backend_id(const struct splitter *sp, const struct service_model *s, const char *variant,
-			     const struct endpoint *endpoint);
 struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index);
+
+/* Counts whom a service's own table names into backends[].slots: @by 1 when it comes, -1 when it goes. */
+void splitter_count_slots(struct splitter *sp, uint32_t row, int by);
 
 /* Frees the indices of variants that are not in the model and that no backend id is of. */
 void splitter_forget_variants(struct splitter *sp, uint32_t service);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
 #include "cohorts.h"
 #include "expiry.h"
 #include "hash.h"
@@ -68,6 +69,7 @@ static int begin_table(struct splitter *sp, uint32_t service, uint32_t index)
 
 static int begin_pass(struct splitter *sp, uint32_t now_s)
 {
+	struct id_list used = backends_used(sp);
 	struct sweep *sweep = sp->sweep;
 	int error = 0;
 
@@ -81,8 +83,11 @@ static int begin_pass(struct splitter *sp, uint32_t now_s)
 		for (size_t i = 0; i < s->cohort_count; i++)
 			s->cohorts[i].disagreeing = 0;
 	}
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++)
-		sp->backends[id].flows = sp->backends[id].living = sp->backends[id].astray = 0;
+	for (uint32_t i = 0; i < used.count; i++) {
+		struct backend_state *b = &sp->backends[used.id[i]];
+
+		b->flows = b->living = b->astray = 0;
+	}
 	memset(&sweep->totals, 0, sizeof(sweep->totals));
 	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
 	sweep->began_s = now_s;
@@ -340,9 +345,12 @@ static void sweep_ports(struct splitter *sp, uint32_t count, uint32_t now_tick)
 /* What the pass counted becomes what is reported. */
 static void publish_living(struct splitter *sp)
 {
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->backends; id++) {
-		struct backend_state *b = &sp->backends[id];
-		const struct service *s = datapath_service(sp->datapath, datapath_backend(sp->datapath, id)->service);
+	struct id_list used = backends_used(sp);
+
+	for (uint32_t i = 0; i < used.count; i++) {
+		uint32_t service = datapath_backend(sp->datapath, used.id[i])->service;
+		const struct service *s = datapath_service(sp->datapath, service);
+		struct backend_state *b = &sp->backends[used.id[i]];
 
 		b->active = b->living * (s->mode == FORWARD_NAT ? 1 : s->measure_mask + 1);
 		b->leftover = b->astray;
