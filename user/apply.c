@@ -22,6 +22,7 @@ struct placed_service {
 	uint64_t now_ns;
 	bool fresh;                      /* the id is new, or was another's */
 	bool same_tables;                /* as in the model in force, so that nothing need be computed */
+	bool unchanged;                  /* wholly as in the model in force: there is nothing to do */
 	uint32_t variant[VARIANTS_MAX];  /* index in the kernel, by position in the model */
 	uint32_t *backend[VARIANTS_MAX]; /* ids, by position in the model */
 };
@@ -80,6 +81,37 @@ static bool same_tables(const struct splitter *sp, const struct service_model *s
 		if (!same_variant(&old->variants[v], &s->variants[v]))
 			return false;
 	return true;
+}
+
+static bool same_bytes(const void *a, const void *b, size_t count, size_t size)
+{
+	return !count || memcmp(a, b, count * size) == 0;
+}
+
+/* Names no field but pointers and lengths, so that whatever else there is to a model is compared as well. */
+static bool is_unchanged(const struct splitter *sp, const struct service_model *s)
+{
+	const struct service_model *old = sp->model ? model_find_service(sp->model, s->name) : NULL;
+	struct service_model was;
+
+	if (sp->unsure || !old || old->variant_count != s->variant_count || old->cohort_count != s->cohort_count ||
+	    !same_bytes(old->cohorts, s->cohorts, s->cohort_count, sizeof(*s->cohorts)))
+		return false;
+	for (size_t v = 0; v < s->variant_count; v++) {
+		struct variant_model variant = old->variants[v];
+
+		if (variant.backend_count != s->variants[v].backend_count ||
+		    !same_bytes(variant.backends, s->variants[v].backends, variant.backend_count,
+				sizeof(*variant.backends)))
+			return false;
+		variant.backends = s->variants[v].backends;
+		if (!same_bytes(&variant, &s->variants[v], 1, sizeof(variant)))
+			return false;
+	}
+	was = *old;
+	was.variants = s->variants;
+	was.cohorts = s->cohorts;
+	return same_bytes(&was, s, 1, sizeof(was));
 }
 
 /* --- ids --- */
@@ -173,6 +205,7 @@ static int place_service(struct splitter *sp, struct placement *p, struct placed
 		sp->services[s->id].use = ID_USED;
 	}
 	s->same_tables = !sp->services[s->id].stale && same_tables(sp, s->model);
+	s->unchanged = s->same_tables && is_unchanged(sp, s->model);
 	for (size_t v = 0; v < s->model->variant_count && !error; v++)
 		error = place_variant_backends(sp, p, s, v, why);
 	return error;
@@ -525,8 +558,11 @@ static int put_in_force(struct splitter *sp, const struct placed_service *s, con
 			uint32_t now_s, size_t *moved, struct refusal *why)
 {
 	struct service_key key;
-	int error = service_write(sp, s->id, s->model, s->fresh, why);
+	int error;
 
+	if (s->unchanged)
+		return 0;
+	error = service_write(sp, s->id, s->model, s->fresh, why);
 	if (error)
 		return error;
 	key = datapath_service(sp->datapath, s->id)->vip;
