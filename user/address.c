@@ -127,10 +127,35 @@ bool prefix_equal(const struct prefix *a, const struct prefix *b)
 	return a->bits == b->bits && address_equal(&a->address, &b->address);
 }
 
+/* Reports name thousands of IPv4 backends, and inet_ntop() and snprintf() are slow. Returns the end. */
+static char *put_number(char *at, uint32_t number)
+{
+	char digits[10];
+	size_t count = 0;
+
+	do
+		digits[count++] = '0' + number % 10;
+	while (number /= 10);
+	while (count)
+		*at++ = digits[--count];
+	return at;
+}
+
+static char *put_ipv4(char *at, const struct address *a)
+{
+	uint32_t word = ntohl(a->word[3]);
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		at = put_number(at, word >> shift & 0xff);
+		*at++ = '.';
+	}
+	return at - 1;
+}
+
 const char *address_format(const struct address *a, char text[ADDRESS_TEXT_SIZE])
 {
 	if (address_is_ipv4(a))
-		inet_ntop(AF_INET, &a->word[3], text, ADDRESS_TEXT_SIZE);
+		*put_ipv4(text, a) = '\0';
 	else
 		inet_ntop(AF_INET6, a, text, ADDRESS_TEXT_SIZE);
 	return text;
@@ -138,11 +163,16 @@ const char *address_format(const struct address *a, char text[ADDRESS_TEXT_SIZE]
 
 const char *endpoint_format(const struct address *a, __u16 port, char text[ADDRESS_TEXT_SIZE])
 {
-	char host[ADDRESS_TEXT_SIZE];
-	bool brackets = !address_is_ipv4(a);
+	char host[ADDRESS_TEXT_SIZE], *at;
 
-	address_format(a, host);
-	snprintf(text, ADDRESS_TEXT_SIZE, "%s%.45s%s:%u", brackets ? "[" : "", host, brackets ? "]" : "", port);
+	if (address_is_ipv4(a)) {
+		at = put_ipv4(text, a);
+		*at++ = ':';
+		*put_number(at, port) = '\0';
+	} else {
+		address_format(a, host);
+		snprintf(text, ADDRESS_TEXT_SIZE, "[%.45s]:%u", host, port);
+	}
 	return text;
 }
 

@@ -498,8 +498,17 @@ static void remove_what_left(struct splitter *sp, const struct placement *p)
 		if (b->use != ID_USED || p->backend_placed[used.id[i]])
 			continue;
 		b->use = ID_LEAVING;
+		b->place = 0;
 		b->leaving_since_pass = sp->passes + 1;
 	}
+}
+
+static void note_places(struct splitter *sp, const struct placement *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		for (size_t v = 0; v < p->services[i].model->variant_count; v++)
+			for (size_t b = 0; b < p->services[i].model->variants[v].backend_count; b++)
+				sp->backends[p->services[i].backend[v][b]].place = b + 1;
 }
 
 /* --- all of it --- */
@@ -635,6 +644,7 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 	sp->unsure = error && placed_all;
 	if (error)
 		return error;
+	note_places(sp, p);
 	datapath_quiesce(sp->datapath);
 	model_free(sp->model);
 	sp->model = model;

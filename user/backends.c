@@ -15,6 +15,16 @@ struct id_list backends_used(const struct splitter *sp)
 	return (struct id_list){sp->used, sp->used_count};
 }
 
+uint32_t backends_end(const struct splitter *sp)
+{
+	uint32_t highest = 0;
+
+	for (uint32_t i = 0; i < sp->used_count; i++)
+		if (sp->used[i] > highest)
+			highest = sp->used[i];
+	return highest + 1;
+}
+
 /* How many ids come before @who by the first @bytes of their identities, those that are equal there included or not. */
 static uint32_t count_before(const struct splitter *sp, const struct backend_identity *who, size_t bytes, bool equal)
 {

@@ -17,6 +17,9 @@ struct id_list {
 /* All of them. Good until one is taken or dropped. */
 struct id_list backends_used(const struct splitter *sp);
 
+/* One more than the highest. */
+uint32_t backends_end(const struct splitter *sp);
+
 /* Those of a variant, or (@variant NULL) of a service. */
 struct id_list backends_of(const struct splitter *sp, const char *service, const char *variant);
 

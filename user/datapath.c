@@ -355,58 +355,114 @@ static int sum_counters(struct datapath *dp, const struct bpf_map *map, uint32_t
 	return 0;
 }
 
-#define BATCH_ENTRIES 256U
+#define BATCH_BYTES 262144U /* so that what is read is still in a cache when it is added up */
 
-/* Adds a batch's values, @copies of each (one a CPU), to what is in @ret from entry @first on. */
-static void add_batch(uint64_t *ret, const uint64_t *values, uint32_t first, uint32_t count, size_t fields, int copies)
+/* Where a map's values are read to, some at a time. */
+struct batch {
+	const struct bpf_map *map;
+	uint32_t room;
+	size_t fields; /* u64s of a value */
+	int copies;    /* of each: one a CPU, or 1 */
+	uint64_t *values;
+	uint32_t *keys;
+};
+
+static void batch_release(struct batch *b)
 {
-	for (uint32_t i = 0; i < count; i++)
-		for (int copy = 0; copy < copies; copy++)
-			for (size_t f = 0; f < fields; f++)
-				ret[(first + i) * fields + f] += values[((size_t)i * copies + copy) * fields + f];
+	free(b->values);
+	free(b->keys);
 }
 
-/* A whole array map of values that are nothing but u64s, per CPU (@copies) or not (1). */
-static int read_all(const struct bpf_map *map, size_t bytes, int copies, void **ret)
+static int batch_prepare(struct batch *b, const struct bpf_map *map, size_t bytes, int copies)
 {
-	uint32_t entries = bpf_map__max_entries(map), done = 0, cursor = 0, next = 0;
-	_cleanup_free_ void *sums = calloc(entries, bytes);
-	_cleanup_free_ uint64_t *values = calloc((size_t)BATCH_ENTRIES * copies, bytes);
-	_cleanup_free_ uint32_t *keys = calloc(BATCH_ENTRIES, sizeof(*keys));
+	b->map = map;
+	b->fields = bytes / sizeof(uint64_t);
+	b->copies = copies;
+	b->room = BATCH_BYTES / (bytes * copies) + 1;
+	b->values = malloc(b->room * bytes * copies);
+	b->keys = malloc(b->room * sizeof(*b->keys));
+	return b->values && b->keys ? 0 : -ENOMEM;
+}
+
+/* Reads up to @count entries of an array map from @first (not 0) on, of which there are as many. */
+static int batch_read(struct batch *b, uint32_t first, uint32_t *count)
+{
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	uint32_t before = first - 1, cursor;
 
-	if (!sums || !values || !keys)
-		return -ENOMEM;
-	while (done < entries) {
-		uint32_t count = BATCH_ENTRIES;
-		int error = bpf_map_lookup_batch(bpf_map__fd(map), done ? &cursor : NULL, &next, keys, values, &count,
-						 &options);
+	if (*count > b->room)
+		*count = b->room;
+	if (bpf_map_lookup_batch(bpf_map__fd(b->map), &before, &cursor, b->keys, b->values, count, &options) &&
+	    errno != ENOENT)
+		return -errno;
+	return *count ? 0 : -EIO;
+}
 
-		if (error && errno != ENOENT)
-			return -errno;
-		add_batch(sums, values, done, count, bytes / sizeof(uint64_t), copies);
-		done += count;
-		cursor = next;
-		if (error || !count)
-			break;
+/* Adds the copies of the entry that was read as number @index to @ret. */
+static void batch_add(const struct batch *b, uint32_t index, uint64_t *ret)
+{
+	const uint64_t *value = b->values + (size_t)index * b->copies * b->fields;
+
+	for (int copy = 0; copy < b->copies; copy++, value += b->fields)
+		for (size_t f = 0; f < b->fields; f++)
+			ret[f] += value[f];
+}
+
+/* Entries 1..count-1 of an array map of values that are nothing but u64s. */
+static int read_all(const struct bpf_map *map, uint32_t count, size_t bytes, int copies, void **ret)
+{
+	_cleanup_free_ uint64_t *sums = calloc(count, bytes);
+	_cleanup_(batch_release) struct batch b = {};
+	int error = sums ? batch_prepare(&b, map, bytes, copies) : -ENOMEM;
+
+	for (uint32_t first = 1, read; first < count && !error; first += read) {
+		read = count - first;
+		error = batch_read(&b, first, &read);
+		for (uint32_t i = 0; i < read && !error; i++)
+			batch_add(&b, i, sums + (first + i) * b.fields);
 	}
-	*ret = TAKE_PTR(sums);
-	return 0;
+	if (!error)
+		*ret = TAKE_PTR(sums);
+	return error;
 }
 
-int datapath_all_backend_counters(struct datapath *dp, struct backend_counters **ret)
+int datapath_all_backend_counters(struct datapath *dp, uint32_t count, struct backend_counters **ret)
 {
-	return read_all(dp->skeleton->maps.backend_counters, sizeof(**ret), dp->cpu_count, (void **)ret);
+	return read_all(dp->skeleton->maps.backend_counters, count, sizeof(**ret), dp->cpu_count, (void **)ret);
 }
 
-int datapath_all_measurements(struct datapath *dp, struct measurements **ret)
+int datapath_all_silent_counters(struct datapath *dp, uint32_t count, struct silent_counters **ret)
 {
-	return read_all(dp->skeleton->maps.measurements, sizeof(**ret), dp->cpu_count, (void **)ret);
+	return read_all(dp->skeleton->maps.silent_counters, count, sizeof(**ret), 1, (void **)ret);
 }
 
-int datapath_all_silent_counters(struct datapath *dp, struct silent_counters **ret)
+static uint32_t run_of(const bool *wanted, uint32_t first, uint32_t count)
 {
-	return read_all(dp->skeleton->maps.silent_counters, sizeof(**ret), 1, (void **)ret);
+	uint32_t end = first;
+
+	while (end < count && wanted[end])
+		end++;
+	return end - first;
+}
+
+int datapath_each_measurements(struct datapath *dp, const bool *wanted, uint32_t count,
+			       void (*each)(void *context, uint32_t id, const struct measurements *sum), void *context)
+{
+	_cleanup_(batch_release) struct batch b = {};
+	int error = batch_prepare(&b, dp->skeleton->maps.measurements, sizeof(struct measurements), dp->cpu_count);
+
+	for (uint32_t first = 1, read; first < count && !error; first += read ? read : 1) {
+		read = run_of(wanted, first, count);
+		if (read)
+			error = batch_read(&b, first, &read);
+		for (uint32_t i = 0; i < read && !error; i++) {
+			struct measurements sum = {};
+
+			batch_add(&b, i, (uint64_t *)&sum);
+			each(context, first + i, &sum);
+		}
+	}
+	return error;
 }
 
 static int set_counters(struct datapath *dp, const struct bpf_map *map, uint32_t id, const void *value, size_t bytes)

@@ -102,11 +102,21 @@ int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_c
 int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret);
 int datapath_measurements(struct datapath *dp, uint32_t id, struct measurements *ret);
 
-/* All ids at once, sums over all CPUs, few system calls: arrays of limits->backends entries, to be freed. 0 or -errno.
+/* Ids below @count at once, sums over all CPUs, few system calls: arrays of @count entries, to be freed. 0 or -errno.
  */
-int datapath_all_backend_counters(struct datapath *dp, struct backend_counters **ret);
-int datapath_all_measurements(struct datapath *dp, struct measurements **ret);
-int datapath_all_silent_counters(struct datapath *dp, struct silent_counters **ret);
+int datapath_all_backend_counters(struct datapath *dp, uint32_t count, struct backend_counters **ret);
+int datapath_all_silent_counters(struct datapath *dp, uint32_t count, struct silent_counters **ret);
+
+/**
+ * datapath_each_measurements - the same one after the other, as all of them would fill megabytes
+ * @wanted: [count], by id: which to read; id 0 is not
+ * @each: called for each of them, in the order of ids
+ *
+ * Return: 0 or -errno.
+ */
+int datapath_each_measurements(struct datapath *dp, const bool *wanted, uint32_t count,
+			       void (*each)(void *context, uint32_t id, const struct measurements *sum), void *context);
+
 /* Sets the sum (on one CPU, zero on the others). Only for ids that no program counts on. */
 int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters);
 int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters);

@@ -17,12 +17,23 @@ static void add_counters(__u64 *sum, const __u64 *one, size_t size)
 		sum[i] += one[i];
 }
 
+void measured_add_traffic(struct measured *sum, const struct backend_counters *traffic,
+			  const struct silent_counters *silent, uint64_t active)
+{
+	add_counters((__u64 *)&sum->traffic, (const __u64 *)traffic, sizeof(sum->traffic));
+	add_counters((__u64 *)&sum->silent, (const __u64 *)silent, sizeof(sum->silent));
+	sum->active += active;
+}
+
+void measured_add_sampled(struct measured *sum, const struct measurements *sampled)
+{
+	add_counters((__u64 *)&sum->sampled, (const __u64 *)sampled, sizeof(sum->sampled));
+}
+
 void measured_add(struct measured *sum, const struct measured *one)
 {
-	add_counters((__u64 *)&sum->traffic, (const __u64 *)&one->traffic, sizeof(sum->traffic));
-	add_counters((__u64 *)&sum->sampled, (const __u64 *)&one->sampled, sizeof(sum->sampled));
-	add_counters((__u64 *)&sum->silent, (const __u64 *)&one->silent, sizeof(sum->silent));
-	sum->active += one->active;
+	measured_add_traffic(sum, &one->traffic, &one->silent, one->active);
+	measured_add_sampled(sum, &one->sampled);
 }
 
 struct available available_for(enum forward_mode mode, uint8_t protocol)

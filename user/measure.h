@@ -22,6 +22,11 @@ struct measured {
 
 void measured_add(struct measured *sum, const struct measured *one);
 
+/* The same in two halves, for those who do not read all at once. */
+void measured_add_traffic(struct measured *sum, const struct backend_counters *traffic,
+			  const struct silent_counters *silent, uint64_t active);
+void measured_add_sampled(struct measured *sum, const struct measurements *sampled);
+
 /* Which figures a service can have at all: what does not exist is left out of every output, never shown as 0. */
 struct available {
 	bool replies;     /* server_packets, server_bytes */

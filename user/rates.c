@@ -2,6 +2,9 @@
 #include "rates.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include "backends.h"
 
 #define SAMPLES 11U /* ten seconds apart, one a second */
 
@@ -47,18 +50,20 @@ void rates_destroy(struct rates *r)
 
 void rates_sample(struct rates *r, struct splitter *sp, uint64_t now_ns)
 {
+	_cleanup_free_ struct backend_counters *counters = NULL;
+	struct id_list used = backends_used(sp);
 	uint32_t slot = r->samples % SAMPLES;
-	struct backend_counters counters;
 
-	for (uint32_t id = 1; id < r->count; id++) {
-		uint64_t opened = 0;
+	if (datapath_all_backend_counters(sp->datapath, backends_end(sp), &counters))
+		return;
+	memset(r->opened[slot], 0, r->count * sizeof(**r->opened));
+	for (uint32_t i = 0; i < used.count; i++) {
+		uint64_t opened = counters[used.id[i]].opened;
 
-		if (sp->backends[id].use != ID_FREE && !datapath_backend_counters(sp->datapath, id, &counters))
-			opened = counters.opened;
 		/* An id that is another's now counts from there. */
-		if (!r->samples || opened < r->first[id])
-			r->first[id] = opened;
-		r->opened[slot][id] = opened;
+		if (!r->samples || opened < r->first[used.id[i]])
+			r->first[used.id[i]] = opened;
+		r->opened[slot][used.id[i]] = opened;
 	}
 	r->at_ns[slot] = now_ns;
 	r->samples++;

@@ -88,15 +88,6 @@ static void set_drain(const struct report_view *view, uint32_t id, json_t *objec
 	json_object_set_new(object, "resetting", b->resetting ? json_real(share) : json_null());
 }
 
-static const struct backend_model *find_backend(const struct variant_model *v, const struct backend_identity *identity)
-{
-	for (size_t i = 0; i < v->backend_count; i++)
-		if (address_equal(&v->backends[i].endpoint.address, &identity->address) &&
-		    htons(v->backends[i].endpoint.port) == identity->port)
-			return &v->backends[i];
-	return NULL;
-}
-
 static void set_measured(const struct service_model *s, const struct measured *m, json_t *object)
 {
 	json_t *measured = figures_report(s, m);
@@ -111,7 +102,7 @@ static json_t *report_backend(const struct report_view *view, const struct servi
 			      const struct variant_model *v, uint32_t id, const struct measured *m)
 {
 	const struct backend_state *b = &view->splitter->backends[id];
-	const struct backend_model *model = find_backend(v, &b->identity);
+	const struct backend_model *model = b->place ? &v->backends[b->place - 1] : NULL;
 	json_t *object = json_object();
 
 	json_object_set_new(object, "address", report_backend_endpoint(view->splitter, id));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Fills the metrics' snapshot from the splitter, in one walk over the backend ids. */
+/* Fills the metrics' snapshot from the splitter: what the model says, then what was counted of each backend id. */
 #include "snapshot.h"
 
 #include <arpa/inet.h>
@@ -9,33 +9,6 @@
 #include "backends.h"
 #include "figures.h"
 #include "remembered.h"
-
-/* All that the walk reads, by backend id. */
-struct counted {
-	struct backend_counters *traffic;
-	struct measurements *sampled;
-	struct silent_counters *silent;
-};
-
-static void counted_release(struct counted *c)
-{
-	free(c->traffic);
-	free(c->sampled);
-	free(c->silent);
-}
-
-static int read_counted(struct splitter *sp, struct counted *ret)
-{
-	int error = datapath_all_backend_counters(sp->datapath, &ret->traffic);
-
-	if (!error)
-		error = datapath_all_measurements(sp->datapath, &ret->sampled);
-	if (!error)
-		error = datapath_all_silent_counters(sp->datapath, &ret->silent);
-	if (error)
-		return error;
-	return 0;
-}
 
 /* --- what the model says --- */
 
@@ -77,49 +50,101 @@ static int fill_service(struct daemon *d, const struct service_model *model, str
 
 /* --- what was counted --- */
 
-static struct metrics_backend *find_backend(const struct variant_model *model, struct metrics_variant *v,
-					    const struct backend_identity *identity)
+/* Where the counts of an id go: to its variant's total, and to its own line if it is in the configuration. */
+struct destination {
+	struct metrics_variant *variant; /* NULL: nowhere */
+	struct metrics_backend *backend; /* or NULL */
+};
+
+/* All arrays are by id, up to the highest one in use. */
+struct reading {
+	uint32_t count;
+	struct destination *destinations;
+	bool *measured; /* there may be more than packets and bytes */
+	struct backend_counters *traffic;
+	struct silent_counters *silent;
+};
+
+static void reading_release(struct reading *r)
 {
-	for (size_t b = 0; b < model->backend_count; b++)
-		if (address_equal(&model->backends[b].endpoint.address, &identity->address) &&
-		    htons(model->backends[b].endpoint.port) == identity->port)
-			return &v->backends[b];
-	return NULL;
+	free(r->destinations);
+	free(r->measured);
+	free(r->traffic);
+	free(r->silent);
 }
 
-/* One id's counts: to its variant's total, and to its own line if it is in the configuration. */
-static void add_id(struct daemon *d, const struct counted *c, uint32_t id, const struct variant_model *model,
-		   struct metrics_variant *v)
+static int reading_prepare(struct splitter *sp, struct reading *r)
+{
+	int error;
+
+	r->count = backends_end(sp);
+	r->destinations = calloc(r->count, sizeof(*r->destinations));
+	r->measured = calloc(r->count, sizeof(*r->measured));
+	if (!r->destinations || !r->measured)
+		return -ENOMEM;
+	error = datapath_all_backend_counters(sp->datapath, r->count, &r->traffic);
+	return error ? error : datapath_all_silent_counters(sp->datapath, r->count, &r->silent);
+}
+
+static void describe_backend(struct daemon *d, uint32_t id, struct metrics_backend *b)
 {
 	const struct backend_state *state = &d->splitter->backends[id];
-	struct metrics_backend *b = find_backend(model, v, &state->identity);
-	struct measured one = {c->traffic[id], c->sampled[id], c->silent[id], state->active};
-	const struct health *health;
 	const char *why;
+	const struct health *health = patrol_health(d->patrol, id, &why);
 
-	one.silent.failed += one.sampled.given_up;
-	measured_add(&v->total, &one);
-	v->share += (double)state->slots / SLOTS;
-	if (!b)
-		return;
-	health = patrol_health(d->patrol, id, &why);
-	b->traffic = one.traffic;
-	b->active = one.active;
-	b->failed = one.silent.failed;
-	b->refused = one.sampled.refused;
+	b->active = state->active;
 	b->health = health ? health->state : HEALTH_UNKNOWN;
 	b->in_rotation = state->use == ID_USED && state->in_rotation;
 }
 
-static void add_ids(struct daemon *d, const struct counted *c, const struct service_model *model,
-		    struct metrics_service *s)
+/* All of an id but its measurements, which are read last. */
+static void add_id(struct daemon *d, struct reading *r, uint32_t id, struct metrics_variant *v)
 {
-	for (size_t v = 0; v < model->variant_count; v++) {
-		struct id_list ids = backends_of(d->splitter, model->name, model->variants[v].name);
+	const struct backend_state *state = &d->splitter->backends[id];
+	struct metrics_backend *b = state->place ? &v->backends[state->place - 1] : NULL;
 
-		for (uint32_t i = 0; i < ids.count; i++)
-			add_id(d, c, ids.id[i], &model->variants[v], &s->variants[v]);
-	}
+	r->destinations[id] = (struct destination){v, b};
+	/* Who was never sent a packet has no connection that could have been measured. */
+	r->measured[id] = r->traffic[id].client_packets;
+	measured_add_traffic(&v->total, &r->traffic[id], &r->silent[id], state->active);
+	v->share += (double)state->slots / SLOTS;
+	if (!b)
+		return;
+	describe_backend(d, id, b);
+	b->traffic = r->traffic[id];
+	b->failed = r->silent[id].failed;
+}
+
+static void add_measurements(void *context, uint32_t id, const struct measurements *sum)
+{
+	const struct reading *r = context;
+	const struct destination *to = &r->destinations[id];
+
+	measured_add_sampled(&to->variant->total, sum);
+	to->variant->total.silent.failed += sum->given_up;
+	if (!to->backend)
+		return;
+	to->backend->failed += sum->given_up;
+	to->backend->refused = sum->refused;
+}
+
+static int add_counts(struct daemon *d, struct metrics_snapshot *s)
+{
+	const struct model *model = d->splitter->model;
+	_cleanup_(reading_release) struct reading r = {};
+	int error = reading_prepare(d->splitter, &r);
+
+	if (error)
+		return error;
+	for (size_t i = 0; i < model->service_count; i++)
+		for (size_t v = 0; v < model->services[i].variant_count; v++) {
+			struct id_list ids =
+				backends_of(d->splitter, model->services[i].name, model->services[i].variants[v].name);
+
+			for (uint32_t n = 0; n < ids.count; n++)
+				add_id(d, &r, ids.id[n], &s->services[i].variants[v]);
+		}
+	return datapath_each_measurements(d->datapath, r.measured, r.count, add_measurements, &r);
 }
 
 static void fill_tables(const struct daemon *d, struct metrics_snapshot *s)
@@ -140,7 +165,6 @@ static void fill_tables(const struct daemon *d, struct metrics_snapshot *s)
 int snapshot_render(struct daemon *d, char **ret_text, size_t *ret_length)
 {
 	const struct model *model = d->splitter->model;
-	_cleanup_(counted_release) struct counted counted = {};
 	struct metrics_snapshot s = {
 		.version = HEADGATE_VERSION,
 		.abi = HEADGATE_ABI,
@@ -148,14 +172,14 @@ int snapshot_render(struct daemon *d, char **ret_text, size_t *ret_length)
 		.adopted = datapath_adopted(d->datapath),
 		.services = calloc(model->service_count + 1, sizeof(*s.services)),
 	};
-	int error = s.services ? read_counted(d->splitter, &counted) : -ENOMEM;
+	int error = s.services ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < model->service_count && !error; i++)
 		error = fill_service(d, &model->services[i], &s.services[s.service_count++]);
+	if (!error)
+		error = add_counts(d, &s);
 	if (!error) {
 		fill_tables(d, &s);
-		for (size_t i = 0; i < model->service_count; i++)
-			add_ids(d, &counted, &model->services[i], &s.services[i]);
 		error = metrics_render(&s, ret_text, ret_length);
 	}
 	metrics_release(&s);

@@ -51,6 +51,7 @@ struct backend_state {
 	enum id_use use;
 	uint32_t leaving_since_pass;
 	uint32_t serial; /* of this use of the id: ids are used again, serials are not */
+	uint32_t place;  /* in its variant of the model in force, from 1; 0: it is not there */
 	uint32_t slots;  /* of its service's own table that name it */
 	struct backend_identity identity;
 	bool out;         /* by its health: no new connections, unless it is its variant's last */
