@@ -7,6 +7,7 @@
  * but other half-open flows.
  */
 #include "count.h"
+#include "ends.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -31,13 +32,6 @@ static __always_inline struct flow *flow_find(const struct flow_key *key, bool *
 		return f;
 	*ret_half_open = true;
 	return bpf_map_lookup_elem(&half_open, key);
-}
-
-/* Nothing more is to come, so that a SYN with the same ports is a new connection. */
-static __always_inline bool flow_is_over(__u32 flags)
-{
-	return flags & FLOW_RESET ||
-	       (flags & (FLOW_CLIENT_FIN | FLOW_SERVER_FIN)) == (FLOW_CLIENT_FIN | FLOW_SERVER_FIN);
 }
 
 /* Sequence numbers wrap: RFC 9293, 3.4. */

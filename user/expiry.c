@@ -3,6 +3,8 @@
 
 #include <netinet/in.h>
 
+#include "ends.h"
+
 uint32_t tick_of_ns(uint64_t ns)
 {
 	return ns >> TICK_SHIFT;
@@ -18,15 +20,13 @@ uint32_t ticks_since(uint32_t tick, uint32_t now_tick)
 /* A tick is 1.07 s, so that counting ticks as seconds errs to the patient side. */
 static uint32_t patience_s(uint32_t flags, bool half_open, uint8_t protocol, uint32_t idle_s)
 {
-	const uint32_t both = FLOW_CLIENT_FIN | FLOW_SERVER_FIN;
-
 	if (flags & FLOW_RESET)
 		return EXPIRY_RESET_S;
-	if ((flags & both) == both)
+	if (flow_is_closed(flags))
 		return EXPIRY_CLOSED_S;
 	if (half_open)
 		return EXPIRY_HALF_OPEN_S;
-	if (protocol == IPPROTO_TCP && flags & both && idle_s > EXPIRY_CLOSING_S)
+	if (protocol == IPPROTO_TCP && flags & (FLOW_CLIENT_FIN | FLOW_SERVER_FIN) && idle_s > EXPIRY_CLOSING_S)
 		return EXPIRY_CLOSING_S;
 	return idle_s;
 }

@@ -7,6 +7,7 @@
 
 #include "backends.h"
 #include "cohorts.h"
+#include "ends.h"
 #include "expiry.h"
 #include "hash.h"
 #include "release.h"
@@ -111,19 +112,12 @@ static enum datapath_map map_of_phase(enum sweep_phase phase)
 	}
 }
 
-static bool is_over(uint32_t flags)
-{
-	const uint32_t both = FLOW_CLIENT_FIN | FLOW_SERVER_FIN;
-
-	return flags & FLOW_RESET || (flags & both) == both;
-}
-
 /* A connection that nobody ended: no SYN-ACK ever came, or both sides fell silent. Only its entry's going tells. */
 static void count_silent(struct splitter *sp, uint8_t protocol, uint32_t backend, uint32_t flags)
 {
 	struct silent_counters counters;
 
-	if (protocol != IPPROTO_TCP || is_over(flags) ||
+	if (protocol != IPPROTO_TCP || flow_is_over(flags) ||
 	    datapath_lookup(sp->datapath, MAP_SILENT_COUNTERS, &backend, &counters))
 		return;
 	if (!(flags & FLOW_REPLIED))
@@ -136,14 +130,14 @@ static void count_silent(struct splitter *sp, uint8_t protocol, uint32_t backend
 /* Established and not over. */
 static void count_living(struct splitter *sp, uint32_t backend, uint32_t flags)
 {
-	if (backend < datapath_limits(sp->datapath)->backends && !is_over(flags))
+	if (backend < datapath_limits(sp->datapath)->backends && !flow_is_over(flags))
 		sp->backends[backend].living++;
 }
 
 /* One that is not where its slot points now. */
 static void count_astray(struct splitter *sp, uint32_t backend, uint32_t flags)
 {
-	if (backend < datapath_limits(sp->datapath)->backends && !is_over(flags))
+	if (backend < datapath_limits(sp->datapath)->backends && !flow_is_over(flags))
 		sp->backends[backend].astray++;
 }
 
