@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "counters.h"
 #include "pins.h"
 #include "xdp.skel.h"
 
@@ -338,171 +339,57 @@ int datapath_batch(struct datapath *dp, enum datapath_map map, struct datapath_c
 	return errno == ENOENT ? 1 : -errno;
 }
 
-/* Reads one entry of a per-CPU array and adds its u64 fields up over the CPUs. */
-static int sum_counters(struct datapath *dp, const struct bpf_map *map, uint32_t id, uint64_t *ret, size_t bytes)
-{
-	_cleanup_free_ uint64_t *values = calloc(dp->cpu_count, bytes);
-	size_t fields = bytes / sizeof(uint64_t);
-
-	if (!values)
-		return -ENOMEM;
-	if (bpf_map_lookup_elem(bpf_map__fd(map), &id, values))
-		return -errno;
-	memset(ret, 0, bytes);
-	for (int cpu = 0; cpu < dp->cpu_count; cpu++)
-		for (size_t i = 0; i < fields; i++)
-			ret[i] += values[cpu * fields + i];
-	return 0;
-}
-
-#define BATCH_BYTES 262144U /* so that what is read is still in a cache when it is added up */
-
-/* Where a map's values are read to, some at a time. */
-struct batch {
-	const struct bpf_map *map;
-	uint32_t room;
-	size_t fields; /* u64s of a value */
-	int copies;    /* of each: one a CPU, or 1 */
-	uint64_t *values;
-	uint32_t *keys;
-};
-
-static void batch_release(struct batch *b)
-{
-	free(b->values);
-	free(b->keys);
-}
-
-static int batch_prepare(struct batch *b, const struct bpf_map *map, size_t bytes, int copies)
-{
-	b->map = map;
-	b->fields = bytes / sizeof(uint64_t);
-	b->copies = copies;
-	b->room = BATCH_BYTES / (bytes * copies) + 1;
-	b->values = malloc(b->room * bytes * copies);
-	b->keys = malloc(b->room * sizeof(*b->keys));
-	return b->values && b->keys ? 0 : -ENOMEM;
-}
-
-/* Reads up to @count entries of an array map from @first (not 0) on, of which there are as many. */
-static int batch_read(struct batch *b, uint32_t first, uint32_t *count)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, options);
-	uint32_t before = first - 1, cursor;
-
-	if (*count > b->room)
-		*count = b->room;
-	if (bpf_map_lookup_batch(bpf_map__fd(b->map), &before, &cursor, b->keys, b->values, count, &options) &&
-	    errno != ENOENT)
-		return -errno;
-	return *count ? 0 : -EIO;
-}
-
-/* Adds the copies of the entry that was read as number @index to @ret. */
-static void batch_add(const struct batch *b, uint32_t index, uint64_t *ret)
-{
-	const uint64_t *value = b->values + (size_t)index * b->copies * b->fields;
-
-	for (int copy = 0; copy < b->copies; copy++, value += b->fields)
-		for (size_t f = 0; f < b->fields; f++)
-			ret[f] += value[f];
-}
-
-/* Entries 1..count-1 of an array map of values that are nothing but u64s. */
-static int read_all(const struct bpf_map *map, uint32_t count, size_t bytes, int copies, void **ret)
-{
-	_cleanup_free_ uint64_t *sums = calloc(count, bytes);
-	_cleanup_(batch_release) struct batch b = {};
-	int error = sums ? batch_prepare(&b, map, bytes, copies) : -ENOMEM;
-
-	for (uint32_t first = 1, read; first < count && !error; first += read) {
-		read = count - first;
-		error = batch_read(&b, first, &read);
-		for (uint32_t i = 0; i < read && !error; i++)
-			batch_add(&b, i, sums + (first + i) * b.fields);
-	}
-	if (!error)
-		*ret = TAKE_PTR(sums);
-	return error;
-}
-
 int datapath_all_backend_counters(struct datapath *dp, uint32_t count, struct backend_counters **ret)
 {
-	return read_all(dp->skeleton->maps.backend_counters, count, sizeof(**ret), dp->cpu_count, (void **)ret);
+	return counters_read_all(bpf_map__fd(dp->skeleton->maps.backend_counters), count, sizeof(**ret), dp->cpu_count,
+				 (void **)ret);
 }
 
 int datapath_all_silent_counters(struct datapath *dp, uint32_t count, struct silent_counters **ret)
 {
-	return read_all(dp->skeleton->maps.silent_counters, count, sizeof(**ret), 1, (void **)ret);
-}
-
-static uint32_t run_of(const bool *wanted, uint32_t first, uint32_t count)
-{
-	uint32_t end = first;
-
-	while (end < count && wanted[end])
-		end++;
-	return end - first;
+	return counters_read_all(bpf_map__fd(dp->skeleton->maps.silent_counters), count, sizeof(**ret), 1,
+				 (void **)ret);
 }
 
 int datapath_each_measurements(struct datapath *dp, const bool *wanted, uint32_t count,
 			       void (*each)(void *context, uint32_t id, const struct measurements *sum), void *context)
 {
-	_cleanup_(batch_release) struct batch b = {};
-	int error = batch_prepare(&b, dp->skeleton->maps.measurements, sizeof(struct measurements), dp->cpu_count);
-
-	for (uint32_t first = 1, read; first < count && !error; first += read ? read : 1) {
-		read = run_of(wanted, first, count);
-		if (read)
-			error = batch_read(&b, first, &read);
-		for (uint32_t i = 0; i < read && !error; i++) {
-			struct measurements sum = {};
-
-			batch_add(&b, i, (uint64_t *)&sum);
-			each(context, first + i, &sum);
-		}
-	}
-	return error;
-}
-
-static int set_counters(struct datapath *dp, const struct bpf_map *map, uint32_t id, const void *value, size_t bytes)
-{
-	_cleanup_free_ char *values = calloc(dp->cpu_count, bytes);
-
-	if (!values)
-		return -ENOMEM;
-	memcpy(values, value, bytes);
-	return bpf_map_update_elem(bpf_map__fd(map), &id, values, BPF_ANY) ? -errno : 0;
+	return counters_each(bpf_map__fd(dp->skeleton->maps.measurements), dp->cpu_count, wanted, count, each, context);
 }
 
 int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_counters *ret)
 {
-	return sum_counters(dp, dp->skeleton->maps.service_counters, id, (uint64_t *)ret, sizeof(*ret));
+	return counters_read(bpf_map__fd(dp->skeleton->maps.service_counters), dp->cpu_count, id, (uint64_t *)ret,
+			     sizeof(*ret));
 }
 
 int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret)
 {
-	return sum_counters(dp, dp->skeleton->maps.backend_counters, id, (uint64_t *)ret, sizeof(*ret));
+	return counters_read(bpf_map__fd(dp->skeleton->maps.backend_counters), dp->cpu_count, id, (uint64_t *)ret,
+			     sizeof(*ret));
 }
 
 int datapath_measurements(struct datapath *dp, uint32_t id, struct measurements *ret)
 {
-	return sum_counters(dp, dp->skeleton->maps.measurements, id, (uint64_t *)ret, sizeof(*ret));
+	return counters_read(bpf_map__fd(dp->skeleton->maps.measurements), dp->cpu_count, id, (uint64_t *)ret,
+			     sizeof(*ret));
 }
 
 int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct measurements *sum)
 {
-	return set_counters(dp, dp->skeleton->maps.measurements, id, sum, sizeof(*sum));
+	return counters_set(bpf_map__fd(dp->skeleton->maps.measurements), dp->cpu_count, id, sum, sizeof(*sum));
 }
 
 int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters)
 {
-	return set_counters(dp, dp->skeleton->maps.service_counters, id, counters, sizeof(*counters));
+	return counters_set(bpf_map__fd(dp->skeleton->maps.service_counters), dp->cpu_count, id, counters,
+			    sizeof(*counters));
 }
 
 int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters)
 {
-	return set_counters(dp, dp->skeleton->maps.backend_counters, id, counters, sizeof(*counters));
+	return counters_set(bpf_map__fd(dp->skeleton->maps.backend_counters), dp->cpu_count, id, counters,
+			    sizeof(*counters));
 }
 
 /*
