@@ -101,6 +101,8 @@ static void check_daemon(struct doctor *d, const struct invocation *call, json_t
 		return;
 	}
 	doctor_find(d, FINDING_OK, "daemon", "headgated %s answers on %s", member_text(body, "version"), call->socket);
+	doctor_find(d, FINDING_OK, "memory", "the kernel's tables take %.1f MB",
+		    json_integer_value(json_object_get(body, "memory_bytes")) / 1e6);
 	json_array_foreach(json_object_get(body, "warnings"), i, warning)
 		doctor_find(d, FINDING_WARN, "daemon", "%s", json_string_value(warning) ?: "-");
 	*ret = TAKE_PTR(body);

@@ -392,6 +392,30 @@ int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct
 			    sizeof(*counters));
 }
 
+/* proc_pid_fdinfo(5): "memlock:", in bytes. 0 when it is not said. */
+static uint64_t map_memory_bytes(int fd)
+{
+	_cleanup_fclose_ FILE *info = NULL;
+	unsigned long long bytes = 0;
+	char path[64], line[128];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "re");
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "memlock: %llu", &bytes) == 1)
+			break;
+	return bytes;
+}
+
+uint64_t datapath_memory_bytes(const struct datapath *dp)
+{
+	const struct bpf_map *map;
+	uint64_t bytes = 0;
+
+	bpf_object__for_each_map(map, dp->skeleton->obj) bytes += map_memory_bytes(bpf_map__fd(map));
+	return bytes;
+}
+
 /*
  * Programs run with bottom halves off, which nothing preempts: once this thread has run on a CPU, whatever packet was
  * being decided on there has been. Takes microseconds a CPU, where synchronize_rcu() takes a grace period of many

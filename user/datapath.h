@@ -122,6 +122,9 @@ int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct
 int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters);
 int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct measurements *sum);
 
+/* What the maps take, by the kernel's own account: before Linux 6.4 an estimate, as if they were full. */
+uint64_t datapath_memory_bytes(const struct datapath *dp);
+
 /* Returns when every packet that was being decided on when it was called has been decided: an RCU grace period. */
 void datapath_quiesce(struct datapath *dp);
 
