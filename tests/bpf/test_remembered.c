@@ -19,6 +19,7 @@
 #include "figures.h"
 #include "random.h"
 #include "remembered.h"
+#include "sweep.h"
 
 #define IDS 64U /* backends that there is room for */
 #define REMOVED 3U
@@ -182,6 +183,91 @@ static void a_variant_that_has_left_is_forgotten_with_its_last_backend(void **st
 	splitter_destroy(sp);
 }
 
+/* --- a model that changes -------------------------------------------------------------------------------------------
+ */
+
+/* "web" with as many backends of "blue", in NAT: slots settle at once. */
+static struct model *model_of(size_t backends)
+{
+	struct model *model = calloc(1, sizeof(*model));
+	struct service_model *s = calloc(1, sizeof(*s));
+	struct variant_model *v = calloc(1, sizeof(*v));
+	struct address host = {{0, 0, htonl(0xffff), htonl(0x0a000063)}};
+
+	assert_true(model && s && v);
+	v->backends = calloc(backends, sizeof(*v->backends));
+	assert_non_null(v->backends);
+	snprintf(v->name, sizeof(v->name), "blue");
+	v->weight = 1;
+	v->backend_count = backends;
+	for (size_t i = 0; i < backends; i++) {
+		struct backend_identity who = identity("web", "blue", i);
+
+		v->backends[i] = (struct backend_model){.endpoint = {who.address, 8000}, .weight = 1};
+	}
+	*s = (struct service_model){
+		.vip = {host, 80}, .protocol = IPPROTO_TCP, .forward = FORWARD_NAT, .variants = v, .variant_count = 1};
+	snprintf(s->name, sizeof(s->name), "web");
+	model->services = s;
+	model->service_count = 1;
+	return model;
+}
+
+static void apply(struct splitter *sp, size_t backends)
+{
+	struct routes *routes = calloc(1, sizeof(*routes));
+	struct refusal why;
+
+	assert_non_null(routes);
+	if (splitter_apply(sp, model_of(backends), routes, 1000000000, false, NULL, &why))
+		fail_msg("%s", why.text);
+	routes_free(routes);
+}
+
+static uint32_t slots_of_all(const struct splitter *sp)
+{
+	struct id_list used = backends_used(sp);
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < used.count; i++)
+		sum += sp->backends[used.id[i]].slots;
+	return sum;
+}
+
+static void backends_that_leave_the_model_give_their_ids_back_and_leave_their_counts(void **state)
+{
+	const struct backend_identity nobody = {};
+	struct measured before, after;
+	struct splitter *sp;
+
+	begin(*state);
+	for (uint32_t id = 1; id <= IDS; id++)
+		assert_int_equal(datapath_update(*state, MAP_BACKEND_IDENTITIES, &id, &nobody), 0);
+	assert_int_equal(splitter_create(*state, &sp), 0);
+	apply(sp, 8);
+	assert_int_equal(slots_of_all(sp), SLOTS);
+	for (uint32_t i = 0; i < 8; i++)
+		count(*state, backends_used(sp).id[i]);
+	before = counted(sp);
+	apply(sp, 3);
+	assert_int_equal(backends_used(sp).count, 8);
+	for (int pass = 0; pass < 3; pass++) {
+		assert_int_equal(sweep_whole(sp, 2, 2), 0);
+		after = counted(sp);
+		assert_memory_equal(&after, &before, sizeof(after));
+	}
+	assert_int_equal(backends_used(sp).count, 3);
+	assert_int_equal(slots_of_all(sp), SLOTS);
+	splitter_destroy(sp);
+
+	assert_int_equal(splitter_create(*state, &sp), 0);
+	assert_int_equal(slots_of_all(sp), SLOTS);
+	apply(sp, 8);
+	after = counted(sp);
+	assert_memory_equal(&after, &before, sizeof(after));
+	splitter_destroy(sp);
+}
+
 /* --- a daemon that is killed ----------------------------------------------------------------------------------------
  */
 
@@ -339,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_variant_keeps_what_a_removed_backend_had_counted),
 		cmocka_unit_test(a_variant_that_has_left_is_forgotten_with_its_last_backend),
+		cmocka_unit_test(backends_that_leave_the_model_give_their_ids_back_and_leave_their_counts),
 		cmocka_unit_test(a_kill_at_any_system_call_loses_nothing_and_doubles_nothing),
 		cmocka_unit_test(those_found_are_those_that_a_walk_over_all_finds),
 	};
