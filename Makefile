@@ -34,7 +34,9 @@ TOOL    := $(wildcard tools/*.c)
 DECAP   := $(wildcard tools/decap/*.c)
 UNIT    := $(wildcard tests/unit/test_*.c)
 BPFTEST := $(wildcard tests/bpf/test_*.c)
-SKELETONS := $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(wildcard bpf/*.bpf.c))
+# The hooks are one object, so that their programs share the maps; whatever else is in bpf/ is an object of its own.
+HOOKS   := xdp tc
+SKELETONS := $(O)/headgate.skel.h $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(filter-out $(HOOKS:%=bpf/%.bpf.c),$(wildcard bpf/*.bpf.c)))
 
 PROGRAMS := $(O)/headgated $(O)/headgate $(O)/headgate-decap
 
@@ -60,6 +62,10 @@ $(O)/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/headgate.bpf.o: $(HOOKS:%=$(O)/%.bpf.o)
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(O)/%.skel.h: $(O)/%.bpf.o
 	$(call say,SKEL,$@)

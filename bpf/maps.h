@@ -18,7 +18,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct service_key);
 	__type(value, __u32);
-} vips SEC(".maps");
+} vips __weak SEC(".maps");
 
 /* Addresses of services, for what has no port: the lowest id of a service with that address. */
 struct {
@@ -26,7 +26,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct address);
 	__type(value, __u32);
-} vip_addresses SEC(".maps");
+} vip_addresses __weak SEC(".maps");
 
 /* Server ids in QUIC connection ids -> backend id. */
 struct {
@@ -34,7 +34,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct server_id_key);
 	__type(value, __u32);
-} server_ids SEC(".maps");
+} server_ids __weak SEC(".maps");
 
 /* First fragments of the last moments. */
 struct {
@@ -42,13 +42,13 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct fragment_key);
 	__type(value, struct fragment);
-} fragments SEC(".maps");
+} fragments __weak SEC(".maps");
 
 /* Fragments that came before their first one, on their way to the daemon. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
-} early_fragments SEC(".maps");
+} early_fragments __weak SEC(".maps");
 
 /* Who answers: backend's address, port, protocol. */
 struct {
@@ -56,7 +56,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct service_key);
 	__type(value, struct reply_origin);
-} reply_origins SEC(".maps");
+} reply_origins __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -64,7 +64,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct service);
-} services SEC(".maps");
+} services __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -72,7 +72,7 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct cohort_key);
 	__type(value, struct cohort);
-} cohorts SEC(".maps");
+} cohorts __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -80,7 +80,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct row);
-} rows SEC(".maps");
+} rows __weak SEC(".maps");
 
 /* Flows before their handshake is complete: the least recently used one makes room, so that a flood hurts only itself.
  */
@@ -89,7 +89,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
-} half_open SEC(".maps");
+} half_open __weak SEC(".maps");
 
 /* Flows after it: nothing is evicted, only the daemon takes out what is closed or idle. */
 struct {
@@ -97,7 +97,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
-} established SEC(".maps");
+} established __weak SEC(".maps");
 
 /* NAT's reverse direction. A port is free exactly when it has no entry here. */
 struct {
@@ -105,7 +105,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct source_port_key);
 	__type(value, struct source_port);
-} source_ports SEC(".maps");
+} source_ports __weak SEC(".maps");
 
 /* Connections that are measured in modes without state. Nothing is evicted, so that what is counted stays right. */
 struct {
@@ -113,7 +113,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct flow_key);
 	__type(value, struct sampled_flow);
-} sampled_flows SEC(".maps");
+} sampled_flows __weak SEC(".maps");
 
 /* Addresses that NAT rewrites sources to, by id. */
 struct {
@@ -121,7 +121,7 @@ struct {
 	__uint(max_entries, SOURCE_IDS_MAX);
 	__type(key, __u32);
 	__type(value, struct address);
-} sources SEC(".maps");
+} sources __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -129,7 +129,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct backend);
-} backends SEC(".maps");
+} backends __weak SEC(".maps");
 
 /* Who the backend ids are: read and written by the daemon alone. */
 struct {
@@ -137,7 +137,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct backend_identity);
-} backend_identities SEC(".maps");
+} backend_identities __weak SEC(".maps");
 
 /* The way to any client: this host's routes, neighbours and own addresses in one longest-prefix look-up. */
 struct {
@@ -146,14 +146,14 @@ struct {
 	__uint(max_entries, 65536);
 	__type(key, struct next_hop_key);
 	__type(value, struct next_hop_entry);
-} next_hops SEC(".maps");
+} next_hops __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct wanted_neighbour);
 	__type(value, __u32);
-} wanted_neighbours SEC(".maps");
+} wanted_neighbours __weak SEC(".maps");
 
 /* Interfaces that packets may leave by; key and value are the ifindex. */
 struct {
@@ -161,28 +161,28 @@ struct {
 	__uint(max_entries, 64);
 	__type(key, __u32);
 	__type(value, __u32);
-} devices SEC(".maps");
+} devices __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct service_counters);
-} service_counters SEC(".maps");
+} service_counters __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct backend_counters);
-} backend_counters SEC(".maps");
+} backend_counters __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct measurements);
-} measurements SEC(".maps");
+} measurements __weak SEC(".maps");
 
 /* Values that are too large for the stack of 512 bytes, while they are put together. One program at a time runs on a
  * CPU. */
@@ -200,7 +200,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-} scratch SEC(".maps");
+} scratch __weak SEC(".maps");
 
 static __always_inline struct scratch *scratch_space(void)
 {
@@ -215,7 +215,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct silent_counters);
-} silent_counters SEC(".maps");
+} silent_counters __weak SEC(".maps");
 
 /* Likewise. */
 struct {

@@ -25,6 +25,24 @@ struct {
 		},
 };
 
+/* Where another program was on the interface before, it sees what is passed. */
+volatile const bool chains = false;
+
+/* That program. Not there, and not looked at, unless it chains. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} chained SEC(".maps");
+
+static __always_inline int pass(struct xdp_md *ctx)
+{
+	if (chains)
+		bpf_tail_call(ctx, &chained, 0);
+	return XDP_PASS;
+}
+
 static __always_inline struct frame frame_of(struct xdp_md *ctx)
 {
 	return (struct frame){
@@ -134,10 +152,10 @@ static __always_inline int keep_early_fragment(struct xdp_md *ctx, const struct 
 static __always_inline int go_on_in(struct xdp_md *ctx, __u32 part)
 {
 	bpf_tail_call(ctx, &xdp_parts, part);
-	return XDP_PASS;
+	return pass(ctx);
 }
 
-SEC("xdp.frags")
+SEC("xdp")
 int headgate_xdp(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
@@ -145,7 +163,7 @@ int headgate_xdp(struct xdp_md *ctx)
 	struct departure to = {};
 
 	if (!space)
-		return XDP_PASS;
+		return pass(ctx);
 	switch (split(&f, false, &space->packet, &to)) {
 	case VERDICT_SEND:
 		return send(ctx, &f, space, &to);
@@ -162,12 +180,12 @@ int headgate_xdp(struct xdp_md *ctx)
 	case VERDICT_ICMP:
 		return go_on_in(ctx, PART_ICMP);
 	default:
-		return XDP_PASS;
+		return pass(ctx);
 	}
 }
 
 /* What comes from a backend. */
-SEC("xdp.frags")
+SEC("xdp")
 int headgate_xdp_reply(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
@@ -175,7 +193,7 @@ int headgate_xdp_reply(struct xdp_md *ctx)
 	struct departure to = {};
 
 	if (!space)
-		return XDP_PASS;
+		return pass(ctx);
 	switch (split_from_backend(&f, &space->packet, &to)) {
 	case VERDICT_SEND:
 		return send(ctx, &f, space, &to);
@@ -186,12 +204,12 @@ int headgate_xdp_reply(struct xdp_md *ctx)
 	case VERDICT_DROP:
 		return XDP_DROP;
 	default:
-		return XDP_PASS;
+		return pass(ctx);
 	}
 }
 
 /* Fragments and IPv6 extension headers from clients, and fragments from anywhere but a datagram's first. */
-SEC("xdp.frags")
+SEC("xdp")
 int headgate_xdp_rare(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
@@ -199,7 +217,7 @@ int headgate_xdp_rare(struct xdp_md *ctx)
 	struct departure to = {};
 
 	if (!space)
-		return XDP_PASS;
+		return pass(ctx);
 	switch (split(&f, true, &space->packet, &to)) {
 	case VERDICT_SEND:
 		return send(ctx, &f, space, &to);
@@ -214,11 +232,11 @@ int headgate_xdp_rare(struct xdp_md *ctx)
 	case VERDICT_REPLY:
 		return go_on_in(ctx, PART_REPLY);
 	default:
-		return XDP_PASS;
+		return pass(ctx);
 	}
 }
 
-SEC("xdp.frags")
+SEC("xdp")
 int headgate_xdp_icmp(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
@@ -226,7 +244,7 @@ int headgate_xdp_icmp(struct xdp_md *ctx)
 	struct departure to = {};
 
 	if (!space)
-		return XDP_PASS;
+		return pass(ctx);
 	switch (split_icmp(&f, &space->packet, &to)) {
 	case VERDICT_SEND:
 		return send(ctx, &f, space, &to);
@@ -235,8 +253,8 @@ int headgate_xdp_icmp(struct xdp_md *ctx)
 	case VERDICT_DROP:
 		return XDP_DROP;
 	default:
-		return XDP_PASS;
+		return pass(ctx);
 	}
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] __weak SEC("license") = "Dual BSD/GPL";

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Whether each configured interface can carry the programs. */
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,6 +7,8 @@
 
 #include "doctor.h"
 #include "ethtool.h"
+#include "hook_tc.h"
+#include "hook_xdp.h"
 
 /*
  * A frame must fit a page together with XDP's headroom and what the stack keeps at its end. Drivers differ by some
@@ -43,7 +44,8 @@ static void check_link(struct doctor *d, const char *name, unsigned int flags)
 
 static void check_mtu(struct doctor *d, const struct interface_model *interface, unsigned int mtu_bytes)
 {
-	if (mtu_bytes <= NATIVE_MTU_MAX_BYTES || interface->attach == ATTACH_GENERIC) {
+	if (mtu_bytes <= NATIVE_MTU_MAX_BYTES || interface->attach == ATTACH_GENERIC ||
+	    interface->attach == ATTACH_TC) {
 		doctor_find(d, FINDING_OK, "mtu", "%s: %u", interface->name, mtu_bytes);
 		return;
 	}
@@ -103,52 +105,52 @@ static void check_reverse_path(struct doctor *d, const char *name)
 	doctor_mend(d, "sysctl -w net.ipv4.conf.%s.rp_filter=2", sysctl_name(name, dotted));
 }
 
-/* The id of the program that Headgate's pinned link holds on an interface. 0, -ENOENT (no link) or another -errno. */
-static int pinned_program(const char *pins, const char *interface, __u32 *ret)
+/* The XDP hook holds one program: another one there keeps Headgate off, unless that is to be in front of it. */
+static void check_xdp(struct doctor *d, const struct interface_model *interface)
 {
-	struct bpf_link_info info = {0};
-	__u32 size = sizeof(info);
-	_cleanup_free_ char *path = NULL;
-	_cleanup_close_ int fd = -1;
-
-	if (asprintf(&path, "%s/v%d/links/%s", pins, HEADGATE_ABI, interface) < 0)
-		return -ENOMEM;
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return fd;
-	if (bpf_obj_get_info_by_fd(fd, &info, &size) < 0)
-		return -errno;
-	*ret = info.prog_id;
-	return 0;
-}
-
-/* An XDP hook holds one program: with another one there, Headgate cannot attach. */
-static void check_program(struct doctor *d, const char *name)
-{
-	LIBBPF_OPTS(bpf_xdp_query_opts, found);
-	int rc = bpf_xdp_query(if_nametoindex(name), 0, &found);
-	__u32 program, pinned = 0;
+	const char *name = interface->name;
+	struct xdp_hook found;
+	int rc = hook_xdp_look(d->pins, name, if_nametoindex(name), &found);
 
 	if (rc < 0) {
 		doctor_find(d, FINDING_WARN, "xdp", "%s: cannot ask for its program: %s", name, strerror(-rc));
-		return;
-	}
-	program = found.drv_prog_id ?: found.skb_prog_id ?: found.hw_prog_id;
-	if (!program) {
+	} else if (found.owner == XDP_NOBODY) {
 		doctor_find(d, FINDING_OK, "xdp", "%s: no program", name);
+	} else if (found.owner != XDP_FOREIGN) {
+		doctor_find(d, FINDING_OK, "xdp", "%s: Headgate's program (id %u)%s", name, found.program,
+			    found.owner == XDP_OURS_CHAIN ? ", in front of another one" : "");
+	} else if (geteuid()) {
+		doctor_find(d, FINDING_WARN, "xdp", "%s: program id %u; only root can see whose it is", name,
+			    found.program);
+		doctor_mend(d, "sudo headgate doctor");
+	} else if (interface->attach == ATTACH_TC || interface->existing == EXISTING_CHAIN) {
+		doctor_find(d, FINDING_OK, "xdp", "%s: program '%s' (id %u), %s", name, found.name, found.program,
+			    interface->attach == ATTACH_TC ? "which sees packets before Headgate does"
+							   : "which Headgate will run in front of");
+	} else {
+		doctor_find(d, FINDING_FAIL, "xdp", "%s: program '%s' (id %u), not pinned in %s, keeps Headgate off",
+			    name, found.name, found.program, d->pins);
+		doctor_mend(d, "existing: chain, to run in front of it; or: ip link set dev %s xdp off", name);
+	}
+}
+
+/* Only where TC may be used, and root asks: whose a filter is nobody else can see. */
+static void check_tc(struct doctor *d, const struct interface_model *interface)
+{
+	const char *name = interface->name;
+	char foreign[HOOK_TC_TEXT_SIZE];
+	bool ours;
+
+	if (geteuid() || (interface->attach != ATTACH_TC && interface->attach != ATTACH_AUTO) ||
+	    hook_tc_look(d->pins, if_nametoindex(name), &ours, foreign) < 0)
+		return;
+	if (!foreign[0]) {
+		doctor_find(d, FINDING_OK, "tc", "%s: %s", name, ours ? "Headgate's filter" : "its priority is free");
 		return;
 	}
-	rc = pinned_program(d->pins, name, &pinned);
-	if (program == pinned) {
-		doctor_find(d, FINDING_OK, "xdp", "%s: Headgate's program (id %u)", name, program);
-	} else if (rc == -EACCES || rc == -EPERM) {
-		doctor_find(d, FINDING_WARN, "xdp", "%s: program id %u; only root can see whose it is", name, program);
-		doctor_mend(d, "sudo headgate doctor");
-	} else {
-		doctor_find(d, FINDING_FAIL, "xdp", "%s: program id %u, not pinned in %s, keeps Headgate off", name,
-			    program, d->pins);
-		doctor_mend(d, "bpftool prog show id %u; ip link set dev %s xdp off", program, name);
-	}
+	doctor_find(d, interface->attach == ATTACH_TC ? FINDING_FAIL : FINDING_WARN, "tc",
+		    "%s: %s has priority %d, where Headgate's goes", name, foreign, HOOK_TC_PRIORITY);
+	doctor_mend(d, "tc filter show dev %s ingress    (and give it a higher priority)", name);
 }
 
 void doctor_check_interfaces(struct doctor *d, const struct model *model)
@@ -169,6 +171,7 @@ void doctor_check_interfaces(struct doctor *d, const struct model *model)
 		check_mtu(d, interface, mtu_bytes);
 		check_merging(d, interface->name);
 		check_reverse_path(d, interface->name);
-		check_program(d, interface->name);
+		check_xdp(d, interface);
+		check_tc(d, interface);
 	}
 }

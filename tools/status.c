@@ -1,6 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include <string.h>
+
 #include "commands.h"
 #include "view.h"
+
+/* How the programs run on an interface, and why where that was decided by `auto`. */
+static void print_interface(const json_t *interface)
+{
+	const json_t *chained = json_object_get(interface, "chained"), *reason = json_object_get(interface, "reason");
+
+	printf("interface %s: ", member_text(interface, "name"));
+	if (strcmp(member_text(interface, "hook"), "tc") == 0)
+		printf("TC");
+	else if (json_is_string(reason))
+		printf("%s XDP", member_text(interface, "mode"));
+	else
+		printf("no program");
+	if (json_is_object(chained))
+		printf(", in front of '%s' (id %llu)", member_text(chained, "name"), member_count(chained, "id"));
+	if (json_is_string(reason))
+		printf(" (%s)", json_string_value(reason));
+	putchar('\n');
+}
 
 static void print_head(const json_t *body)
 {
@@ -13,10 +34,9 @@ static void print_head(const json_t *body)
 	       member_text(body, "config"));
 	printf("data path: %s (ABI %llu)", json_is_true(json_object_get(body, "adopted")) ? "adopted" : "loaded anew",
 	       member_count(body, "abi"));
-	json_array_foreach(json_object_get(body, "interfaces"), i, interface)
-		printf("%s%s (%s, %s)", i ? ", " : ", on ", member_text(interface, "name"),
-		       member_text(interface, "hook"), member_text(interface, "mode"));
-	printf("\nflows: half-open %llu of %llu, established %llu of %llu; source ports %llu of %llu\n",
+	putchar('\n');
+	json_array_foreach(json_object_get(body, "interfaces"), i, interface) print_interface(interface);
+	printf("flows: half-open %llu of %llu, established %llu of %llu; source ports %llu of %llu\n",
 	       member_count(flows, "half_open"), member_count(flows, "half_open_max"),
 	       member_count(flows, "established"), member_count(flows, "established_max"),
 	       member_count(flows, "source_ports"), member_count(flows, "source_ports_max"));

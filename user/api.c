@@ -89,16 +89,25 @@ static unsigned int get_version(struct exchange *x)
 	return 200;
 }
 
+static json_t *report_interface(const struct attached_interface *slot)
+{
+	const bool runs = slot->ifindex;
+	json_t *chained = NULL;
+
+	if (runs && slot->is.chained)
+		chained = json_pack("{s:s, s:I}", "name", slot->is.chained_name, "id", (json_int_t)slot->is.chained);
+	return json_pack("{s:s, s:i, s:s, s:s, s:s?, s:o?}", "name", slot->name, "ifindex", (int)slot->ifindex, "mode",
+			 runs ? name_of_attach(slot->is.mode) : "none", "hook",
+			 runs && slot->is.mode == ATTACH_TC ? "tc" : "xdp", "reason", runs ? slot->reason : NULL,
+			 "chained", chained);
+}
+
 static json_t *report_interfaces(const struct daemon *d)
 {
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < d->attached_count; i++)
-		json_array_append_new(array,
-				      json_pack("{s:s, s:i, s:s, s:s}", "name", d->attached[i].name, "ifindex",
-						(int)d->attached[i].ifindex, "mode",
-						d->attached[i].ifindex ? name_of_attach(d->attached[i].mode) : "none",
-						"hook", "xdp"));
+		json_array_append_new(array, report_interface(&d->attached[i]));
 	return array;
 }
 

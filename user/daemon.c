@@ -7,9 +7,9 @@
 
 #include "drain.h"
 #include "expiry.h"
+#include "interfaces.h"
 #include "log.h"
 #include "model_diff.h"
-#include "names.h"
 #include "state.h"
 
 uint64_t now_ns(void)
@@ -55,151 +55,6 @@ static int look_at_host(struct daemon *d)
 	return 0;
 }
 
-static int check_interfaces(struct daemon *d, const struct model *model, struct refusal *why)
-{
-	if (model->interface_count > ARRAY_SIZE(d->attached))
-		return refuse(why, E2BIG, "more than %zu interfaces", ARRAY_SIZE(d->attached));
-	for (size_t i = 0; i < model->interface_count; i++)
-		if (!routes_link_by_name(d->routes, model->interfaces[i].name))
-			return refuse(why, ENODEV,
-				      "interface %s is not on this host; `ip -br link` lists those that are, and "
-				      "`interfaces:` in %s is where it is named",
-				      model->interfaces[i].name, d->options.config);
-	return 0;
-}
-
-static void add_interfaces(const struct daemon *d, const struct model *model, uint32_t *ifindexes, size_t *count)
-{
-	for (size_t i = 0; i < model->interface_count && *count < ARRAY_SIZE(d->attached); i++) {
-		const struct link_info *link = routes_link_by_name(d->routes, model->interfaces[i].name);
-
-		if (link)
-			ifindexes[(*count)++] = link->ifindex;
-	}
-}
-
-/* The interfaces that may be sent on: those of @model, and of @also while both are in use. */
-static void set_interfaces(struct daemon *d, const struct model *model, const struct model *also)
-{
-	uint32_t ifindexes[ARRAY_SIZE(d->attached)];
-	size_t count = 0;
-
-	add_interfaces(d, model, ifindexes, &count);
-	if (also)
-		add_interfaces(d, also, ifindexes, &count);
-	splitter_set_interfaces(d->splitter, ifindexes, count);
-}
-
-static struct attached_interface *find_attached(struct daemon *d, const char *name)
-{
-	for (size_t i = 0; i < d->attached_count; i++)
-		if (strcmp(d->attached[i].name, name) == 0)
-			return &d->attached[i];
-	return NULL;
-}
-
-/* Where a program runs, or is to run: an interface of the model that is missing or refuses has ifindex 0. */
-static struct attached_interface *need_attached(struct daemon *d, const char *name)
-{
-	struct attached_interface *slot = find_attached(d, name);
-
-	if (slot || d->attached_count == ARRAY_SIZE(d->attached))
-		return slot;
-	slot = &d->attached[d->attached_count++];
-	*slot = (struct attached_interface){};
-	memcpy(slot->name, name, strnlen(name, sizeof(slot->name) - 1));
-	return slot;
-}
-
-static int attach_one(struct daemon *d, const struct interface_model *interface, struct refusal *why)
-{
-	const struct link_info *link = routes_link_by_name(d->routes, interface->name);
-	struct attached_interface *slot = need_attached(d, interface->name);
-	enum attach_mode mode;
-	int error;
-
-	if (!slot || !link) {
-		if (slot)
-			slot->ifindex = 0;
-		return refuse(why, ENODEV, "interface %s is gone", interface->name);
-	}
-	error = datapath_attach(d->datapath, interface->name, link->ifindex, interface->attach, &mode, why);
-	if (error) {
-		slot->ifindex = 0;
-		return error;
-	}
-	if (slot->ifindex != link->ifindex || slot->mode != mode)
-		log_info("%s: attached, %s XDP", interface->name, name_of_attach(mode));
-	slot->ifindex = link->ifindex;
-	slot->mode = mode;
-	return 0;
-}
-
-/* All that can be attached are, whatever becomes of one; the first error is returned. */
-static int attach(struct daemon *d, const struct model *model, struct refusal *why)
-{
-	struct refusal another;
-	int first = 0;
-
-	for (size_t i = 0; i < model->interface_count; i++) {
-		int error = attach_one(d, &model->interfaces[i], first ? &another : why);
-
-		if (!first)
-			first = error;
-	}
-	return first;
-}
-
-struct detach_context {
-	struct daemon *daemon;
-	const struct model *model;
-};
-
-static bool names_interface(const struct model *model, const char *name)
-{
-	for (size_t i = 0; i < model->interface_count; i++)
-		if (strcmp(model->interfaces[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static void detach_unwanted(const char *interface, void *context)
-{
-	struct detach_context *c = context;
-
-	if (names_interface(c->model, interface))
-		return;
-	if (datapath_detach(c->daemon->datapath, interface) == 0)
-		log_info("%s: detached, as the configuration no longer names it", interface);
-}
-
-static void detach_all_but(struct daemon *d, const struct model *model)
-{
-	for (size_t i = d->attached_count; i-- > 0;)
-		if (!names_interface(model, d->attached[i].name))
-			d->attached[i] = d->attached[--d->attached_count];
-	datapath_each_interface(d->options.pins, detach_unwanted,
-				&(struct detach_context){.daemon = d, .model = model});
-}
-
-/* An interface that was made anew has another index, and no program; one that was missing may be there now. */
-static void attach_what_changed(struct daemon *d)
-{
-	const struct model *model = d->splitter->model;
-	struct refusal why;
-
-	for (size_t i = 0; i < model->interface_count; i++) {
-		const struct link_info *link = routes_link_by_name(d->routes, model->interfaces[i].name);
-		const struct attached_interface *slot = find_attached(d, model->interfaces[i].name);
-
-		if (!link || (slot && slot->ifindex == link->ifindex))
-			continue;
-		set_interfaces(d, model, NULL);
-		if (attach_one(d, &model->interfaces[i], &why))
-			log_error("%s", why.text);
-	}
-}
-
 void daemon_refresh(struct daemon *d)
 {
 	int error = look_at_host(d);
@@ -208,7 +63,7 @@ void daemon_refresh(struct daemon *d)
 		log_warning("cannot read links and routes: %s", strerror(-error));
 		return;
 	}
-	attach_what_changed(d);
+	interfaces_refresh(d);
 	error = splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	if (error)
 		log_warning("cannot write next hops: %s", strerror(-error));
@@ -299,7 +154,7 @@ static int read_wanted(struct daemon *d, struct problems *problems, struct model
 	if (error)
 		return refuse(why, -error, "the configuration has %zu mistake%s; nothing was changed", problems->count,
 			      problems->count == 1 ? "" : "s");
-	error = check_interfaces(d, configured, why);
+	error = interfaces_check(d, configured, why);
 	if (error)
 		return error;
 	error = state_merge(d->options.state, configured, &notes, ret_wanted);
@@ -379,16 +234,18 @@ int daemon_reload(struct daemon *d, struct problems *problems, char **ret_change
 	if (model_diff(d->splitter->model, wanted, &changed))
 		changed = NULL;
 	/* New interfaces first: a refusal must come before anything is in force, and what they lead to be reachable. */
-	set_interfaces(d, wanted, d->splitter->model);
+	interfaces_may_send(d, wanted, d->splitter->model);
 	wait_for_neighbours(d, wanted);
-	error = attach(d, wanted, why);
+	error = interfaces_attach(d, wanted, why);
 	if (!error)
 		error = apply_wanted(d, configured, wanted, why);
 	else
 		discard(configured, wanted);
-	set_interfaces(d, d->splitter->model, NULL);
+	if (error)
+		interfaces_attach(d, d->splitter->model, NULL); /* what was attached otherwise goes back */
+	interfaces_may_send(d, d->splitter->model, NULL);
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
-	detach_all_but(d, d->splitter->model);
+	interfaces_detach_others(d, d->splitter->model);
 	if (error)
 		return error;
 	*ret_changed = TAKE_PTR(changed);
@@ -439,7 +296,7 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 		discard(configured, wanted);
 		return error;
 	}
-	set_interfaces(d, wanted, NULL);
+	interfaces_may_send(d, wanted, NULL);
 	wait_for_neighbours(d, wanted);
 	error = apply_wanted(d, configured, wanted, why);
 	if (error)
@@ -450,8 +307,8 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 		return refuse(why, -error, "health checks cannot be set up: %s", strerror(-error));
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	log_lines(LOG_LEVEL_WARNING, d->splitter->warnings);
-	error = attach(d, d->splitter->model, why);
-	detach_all_but(d, d->splitter->model);
+	error = interfaces_attach(d, d->splitter->model, why);
+	interfaces_detach_others(d, d->splitter->model);
 	return error;
 }
 

@@ -20,10 +20,15 @@ struct daemon_options {
 	const char *state;
 };
 
+/* An interface of the model, and what runs there. */
 struct attached_interface {
 	char name[IF_NAMESIZE];
-	uint32_t ifindex;
-	enum attach_mode mode;
+	uint32_t ifindex; /* 0: it is missing, or refuses */
+	enum attach_mode asked;
+	struct attachment is;
+	uint32_t probed_ifindex; /* whose driver @no_native is about; 0: not asked yet */
+	char no_native[200];     /* why its driver has no native XDP; empty: it has */
+	char reason[320];        /* why it runs as it does */
 };
 
 struct daemon {

@@ -4,18 +4,20 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
-#include <sched.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "counters.h"
+#include "headgate.skel.h"
 #include "pins.h"
-#include "xdp.skel.h"
+#include "program.h"
+#include "quiesce.h"
+
+DEFINE_CLEANUP(struct headgate_bpf, headgate_bpf__destroy)
 
 struct datapath {
-	struct xdp_bpf *skeleton;
+	struct headgate_bpf *skeleton;
 	char *pins;
 	int lock; /* of the pins' folder: one daemon at a time */
 	bool adopted;
@@ -30,11 +32,14 @@ struct datapath {
 
 static int silent(enum libbpf_print_level level, const char *format, va_list arguments)
 {
+	va_list copy;
+
 	/* Library code does not log; what matters is in the refusal. HEADGATE_LIBBPF=1 shows the verifier's words. */
-	if (getenv("HEADGATE_LIBBPF"))
-		return vfprintf(stderr, format, arguments);
 	(void)level;
-	return 0;
+	va_copy(copy, arguments);
+	kernel_words_hear(format, copy);
+	va_end(copy);
+	return getenv("HEADGATE_LIBBPF") ? vfprintf(stderr, format, arguments) : 0;
 }
 
 /* Room for ids 0..n: id 0 is never used. */
@@ -45,7 +50,7 @@ static size_t array_bytes(size_t value_bytes, uint32_t entries)
 	return (value_bytes * entries + page - 1) & ~(page - 1);
 }
 
-static void set_sizes(struct xdp_bpf *skeleton, const struct limits *l)
+static void set_sizes(struct headgate_bpf *skeleton, const struct limits *l)
 {
 	bpf_map__set_max_entries(skeleton->maps.vips, l->services);
 	bpf_map__set_max_entries(skeleton->maps.vip_addresses, l->services);
@@ -109,6 +114,8 @@ static int set_pin_paths(struct datapath *dp)
 
 	bpf_object__for_each_map(map, dp->skeleton->obj)
 	{
+		if (bpf_map__is_internal(map) || !bpf_map__autocreate(map))
+			continue;
 		pins_map_path(dp->pins, bpf_map__name(map), path);
 		error = bpf_map__set_pin_path(map, path);
 		if (error)
@@ -137,8 +144,11 @@ static int reuse_maps(struct datapath *dp)
 
 	bpf_object__for_each_map(map, dp->skeleton->obj)
 	{
-		_cleanup_close_ int fd = pins_open_map(dp->pins, bpf_map__name(map));
+		_cleanup_close_ int fd = -1;
 
+		if (bpf_map__is_internal(map) || !bpf_map__autocreate(map))
+			continue;
+		fd = pins_open_map(dp->pins, bpf_map__name(map));
 		if (fd < 0)
 			return fd;
 		if (!same_layout(map, fd))
@@ -197,18 +207,33 @@ static void take_fds(struct datapath *dp)
 		dp->map_fd[i] = bpf_map__fd(map[i]);
 }
 
+static void set_kind(struct headgate_bpf *skeleton, const struct program_kind *kind)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, skeleton->obj)
+	{
+		if (bpf_program__type(program) != BPF_PROG_TYPE_XDP)
+			continue;
+		bpf_program__set_expected_attach_type(program, kind->attach_type);
+		bpf_program__set_flags(program, kind->flags);
+	}
+}
+
 static int load(struct datapath *dp, const struct limits *limits, struct refusal *why)
 {
 	int error;
 
-	dp->skeleton = xdp_bpf__open();
+	dp->skeleton = headgate_bpf__open();
 	if (!dp->skeleton)
 		return refuse(why, errno, "cannot open the programs: %s", strerror(errno));
 	dp->limits = dp->adopted ? pinned_sizes(dp->pins) : sizes_for(limits);
 	set_sizes(dp->skeleton, &dp->limits);
+	bpf_map__set_autocreate(dp->skeleton->maps.chained, false);
+	set_kind(dp->skeleton, &(struct program_kind){BPF_XDP, BPF_F_XDP_HAS_FRAGS});
 	error = dp->adopted ? reuse_maps(dp) : set_pin_paths(dp);
 	if (!error)
-		error = xdp_bpf__load(dp->skeleton);
+		error = headgate_bpf__load(dp->skeleton);
 	if (error && dp->adopted)
 		return refuse(why, -error,
 			      "cannot adopt what is pinned in %s: %s; it is another build's with the same ABI number: "
@@ -260,7 +285,7 @@ void datapath_close(struct datapath *dp)
 		munmap(dp->backends, array_bytes(sizeof(struct backend), dp->limits.backends));
 	if (dp->rows)
 		munmap(dp->rows, array_bytes(sizeof(struct row), dp->limits.rows));
-	xdp_bpf__destroy(dp->skeleton);
+	headgate_bpf__destroy(dp->skeleton);
 	closep(&dp->lock);
 	free(dp->pins);
 	free(dp);
@@ -276,17 +301,79 @@ const struct limits *datapath_limits(const struct datapath *dp)
 	return &dp->limits;
 }
 
-int datapath_attach(struct datapath *dp, const char *interface, uint32_t ifindex, enum attach_mode mode,
-		    enum attach_mode *ret_mode, struct refusal *why)
+/* Keeps an fd beyond its object, unless it is kept already. */
+static int keep_fd(int fd, int *kept)
 {
-	int program = bpf_program__fd(dp->skeleton->progs.headgate_xdp);
+	if (*kept < 0)
+		*kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *kept < 0 ? -errno : 0;
+}
 
-	return pins_attach(dp->pins, interface, ifindex, program, mode, ret_mode, why);
+/* A chain_loader: XDP programs that chain, in an object of their own, that shares all maps but two with the others. */
+static int load_chain(void *context, const struct program_kind *kind, struct chain_maps *maps, int *ret_program)
+{
+	struct datapath *dp = context;
+	_cleanup_(headgate_bpf__destroyp) struct headgate_bpf *own = headgate_bpf__open();
+	struct bpf_program *program;
+	struct bpf_map *map;
+	int error = 0;
+
+	if (!own)
+		return -errno;
+	own->rodata->chains = true;
+	set_kind(own, kind);
+	bpf_object__for_each_program(program, own->obj)
+		bpf_program__set_autoload(program, bpf_program__type(program) == BPF_PROG_TYPE_XDP);
+	bpf_map__set_autocreate(own->maps.tc_parts, false);
+	/* libbpf 1.1 would fill in a map of programs although it is not created. */
+	bpf_map__set_type(own->maps.tc_parts, BPF_MAP_TYPE_ARRAY);
+	bpf_object__for_each_map(map, own->obj)
+	{
+		int fd = map == own->maps.chained ? maps->chained
+			 : map == own->maps.xdp_parts
+				 ? maps->parts
+				 : bpf_object__find_map_fd_by_name(dp->skeleton->obj, bpf_map__name(map));
+
+		if (!error && fd >= 0 && !bpf_map__is_internal(map) && bpf_map__autocreate(map))
+			error = bpf_map__reuse_fd(map, fd);
+	}
+	if (!error)
+		error = headgate_bpf__load(own);
+	if (!error)
+		error = keep_fd(bpf_map__fd(own->maps.chained), &maps->chained);
+	if (!error)
+		error = keep_fd(bpf_map__fd(own->maps.xdp_parts), &maps->parts);
+	return error ?: keep_fd(bpf_program__fd(own->progs.headgate_xdp), ret_program);
+}
+
+static struct attach_programs programs_of(struct datapath *dp)
+{
+	return (struct attach_programs){
+		.xdp = bpf_program__fd(dp->skeleton->progs.headgate_xdp),
+		.tc = bpf_program__fd(dp->skeleton->progs.headgate_tc),
+		.load_chain = load_chain,
+		.context = dp,
+	};
+}
+
+int datapath_attach(struct datapath *dp, uint32_t ifindex, const struct interface_model *wanted, struct attachment *ret,
+		    struct refusal *why)
+{
+	const struct attach_programs programs = programs_of(dp);
+
+	return attach(dp->pins, ifindex, wanted, &programs, ret, why);
 }
 
 int datapath_detach(struct datapath *dp, const char *interface)
 {
-	return pins_detach(dp->pins, interface);
+	return attach_detach(dp->pins, interface);
+}
+
+int datapath_probe(struct datapath *dp, const char *interface, uint32_t ifindex, char *ret_words, size_t size)
+{
+	const struct attach_programs programs = programs_of(dp);
+
+	return attach_probe(dp->pins, interface, ifindex, &programs, ret_words, size);
 }
 
 struct service *datapath_service(struct datapath *dp, uint32_t id)
@@ -416,35 +503,7 @@ uint64_t datapath_memory_bytes(const struct datapath *dp)
 	return bytes;
 }
 
-/*
- * Programs run with bottom halves off, which nothing preempts: once this thread has run on a CPU, whatever packet was
- * being decided on there has been. Takes microseconds a CPU, where synchronize_rcu() takes a grace period of many
- * milliseconds. -errno when a CPU cannot be visited (not online, or not in this process's cpuset).
- */
-static int visit_all_cpus(int cpu_count)
-{
-	cpu_set_t before, one;
-	int error = 0;
-
-	if (sched_getaffinity(0, sizeof(before), &before))
-		return -errno;
-	for (int cpu = 0; cpu < cpu_count && !error; cpu++) {
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		if (sched_setaffinity(0, sizeof(one), &one))
-			error = -errno;
-	}
-	sched_setaffinity(0, sizeof(before), &before);
-	return error;
-}
-
 void datapath_quiesce(struct datapath *dp)
 {
-	/* With PREEMPT_RT bottom halves can be preempted, and a visit proves nothing. */
-	if (access("/sys/kernel/realtime", F_OK) && dp->cpu_count <= CPU_SETSIZE && visit_all_cpus(dp->cpu_count) == 0)
-		return;
-	/* synchronize_rcu() from user space: kernel/sched/membarrier.c. A kernel built without it needs but the time.
-	 */
-	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(100000);
+	quiesce(dp->cpu_count);
 }

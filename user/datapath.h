@@ -12,6 +12,7 @@
 #include <linux/types.h>
 
 #include "abi.h"
+#include "attach.h"
 #include "model.h"
 
 struct datapath;
@@ -54,18 +55,13 @@ bool datapath_adopted(const struct datapath *dp);
 /* The sizes in force. */
 const struct limits *datapath_limits(const struct datapath *dp);
 
-/**
- * datapath_attach - run the program on an interface, or on with it where it is attached already
- * @ret_mode: ATTACH_NATIVE or ATTACH_GENERIC, as it is now
- * Return: 0 or -errno with @why (another program is there, no such interface, the driver refuses).
- */
-int datapath_attach(struct datapath *dp, const char *interface, uint32_t ifindex, enum attach_mode mode,
-		    enum attach_mode *ret_mode, struct refusal *why);
-
-/* Take the program off an interface that it was attached to by name. 0 or -errno. */
+/* As attach(), attach_detach() and attach_probe(), with the programs that are loaded. */
+int datapath_attach(struct datapath *dp, uint32_t ifindex, const struct interface_model *wanted, struct attachment *ret,
+		    struct refusal *why);
 int datapath_detach(struct datapath *dp, const char *interface);
+int datapath_probe(struct datapath *dp, const char *interface, uint32_t ifindex, char *ret_words, size_t size);
 
-/* Calls @each for every interface with a pinned link. */
+/* Calls @each for every interface that programs of ours run on. */
 int datapath_each_interface(const char *pins, void (*each)(const char *interface, void *context), void *context);
 
 /* Detach everything and remove every pin, with or without an open data path. 0 or -errno (-ENOENT: nothing there). */

@@ -20,7 +20,7 @@
 #define WEIGHT_MAX 1000000U
 
 enum attach_mode {
-	ATTACH_AUTO, /* native, and generic where the driver has no XDP */
+	ATTACH_AUTO, /* native, and TC where a driver has no XDP */
 	ATTACH_NATIVE,
 	ATTACH_GENERIC,
 	ATTACH_TC, /* at the ingress hook of traffic control */
@@ -29,7 +29,7 @@ enum attach_mode {
 /* What to do about a program of another that is on the interface already. */
 enum existing {
 	EXISTING_REFUSE,
-	EXISTING_CHAIN, /* run beside it */
+	EXISTING_CHAIN, /* it runs behind ours, on what that passes */
 };
 
 struct interface_model {

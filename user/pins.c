@@ -2,15 +2,14 @@
 #include "pins.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_link.h>
 #include <string.h>
 #include <sys/file.h>
 
 #include "abi.h"
+#include "attach.h"
 #include "bpffs.h"
 #include "datapath.h"
 
@@ -51,12 +50,14 @@ const char *pins_map_path(const char *pins, const char *map, char path[PINS_PATH
 	return path;
 }
 
-static const char *link_path(const char *pins, const char *interface, char path[PINS_PATH_SIZE])
+const char *pins_path(const char *pins, const char *folder, const char *interface, const char *rest,
+		      char path[PINS_PATH_SIZE])
 {
-	int folder = snprintf(path, PINS_PATH_SIZE, "%s/v%d/links/", pins, HEADGATE_ABI);
+	char name[IF_NAMESIZE];
 
-	snprintf(path + folder, PINS_PATH_SIZE - folder, "%s", interface);
-	bpffs_name_from_interface(path + folder);
+	snprintf(name, sizeof(name), "%s", interface);
+	bpffs_name_from_interface(name);
+	snprintf(path, PINS_PATH_SIZE, "%s/v%d/%s/%s%s", pins, HEADGATE_ABI, folder, name, rest);
 	return path;
 }
 
@@ -79,6 +80,9 @@ static size_t count_pinned_maps(const char *pins)
 	return count;
 }
 
+/* Where an interface that programs run on leaves its mark. */
+static const char *const hook_folders[] = {"links", "chained", "tc"};
+
 struct count_context {
 	size_t count;
 };
@@ -91,7 +95,7 @@ static void count_interface(const char *interface, void *context)
 
 int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusal *why)
 {
-	char maps[PINS_PATH_SIZE], links[PINS_PATH_SIZE];
+	char path[PINS_PATH_SIZE];
 	struct count_context attached = {};
 	size_t pinned;
 	_cleanup_close_ int lock = -1;
@@ -115,9 +119,9 @@ int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusa
 		datapath_remove(pins);
 		pinned = 0;
 	}
-	error = bpffs_make_folders(folder_path(pins, "maps", maps));
-	if (!error)
-		error = bpffs_make_folders(folder_path(pins, "links", links));
+	error = bpffs_make_folders(folder_path(pins, "maps", path));
+	for (size_t i = 0; !error && i < ARRAY_SIZE(hook_folders); i++)
+		error = bpffs_make_folders(folder_path(pins, hook_folders[i], path));
 	if (error)
 		return refuse(why, -error, "cannot make folders in %s: %s", pins, strerror(-error));
 	*ret_adopt = pinned > 0;
@@ -125,174 +129,99 @@ int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusa
 	return 0;
 }
 
-/* Which interface a pinned link is on now; 0 when that is gone. */
-static uint32_t link_ifindex(int link)
+static int each_entry(const char *pins, const char *folder, void (*each)(const char *name, void *context),
+		      void *context)
 {
-	struct bpf_link_info info = {};
-	__u32 length = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(link, &info, &length))
-		return 0;
-	return info.xdp.ifindex;
-}
-
-static enum attach_mode attached_mode(uint32_t ifindex)
-{
-	LIBBPF_OPTS(bpf_xdp_query_opts, query);
-
-	if (bpf_xdp_query(ifindex, 0, &query) == 0 && query.attach_mode == XDP_ATTACHED_SKB)
-		return ATTACH_GENERIC;
-	return ATTACH_NATIVE;
-}
-
-/* The name of the program that is on an interface, for a refusal that names it. */
-static void describe_program(uint32_t ifindex, char *text, size_t size)
-{
-	struct bpf_prog_info info = {};
-	__u32 length = sizeof(info), id = 0;
-	_cleanup_close_ int fd = -1;
-
-	snprintf(text, size, "another XDP program");
-	if (bpf_xdp_query_id(ifindex, 0, &id) || !id)
-		return;
-	fd = bpf_prog_get_fd_by_id(id);
-	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0)
-		snprintf(text, size, "XDP program '%s' (id %u)", info.name, id);
-}
-
-static int create_link(const char *interface, uint32_t ifindex, int program, enum attach_mode mode)
-{
-	LIBBPF_OPTS(bpf_link_create_opts, options,
-		    .flags = mode == ATTACH_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
-	int fd = bpf_link_create(program, ifindex, BPF_XDP, &options);
-
-	(void)interface;
-	return fd < 0 ? -errno : fd;
-}
-
-static int refuse_attach(const char *interface, uint32_t ifindex, enum attach_mode mode, int error, struct refusal *why)
-{
-	char program[128];
-
-	if (error == -EBUSY || error == -EEXIST) {
-		describe_program(ifindex, program, sizeof(program));
-		return refuse(why, EBUSY,
-			      "%s already runs %s, which Headgate does not replace; take it off first: "
-			      "ip link set dev %s xdp off",
-			      interface, program, interface);
-	}
-	return refuse(why, -error, "cannot attach to %s in %s mode: %s; %s", interface,
-		      mode == ATTACH_GENERIC ? "generic" : "native", strerror(-error),
-		      mode == ATTACH_NATIVE ? "say attach: generic for it, or run `headgate doctor`"
-					    : "run `headgate doctor`");
-}
-
-/*
- * Takes a pinned link's program off and removes the pin. By itself the last unlink would do the first some time later,
- * and a new program would meet the old one.
- */
-static int remove_link(const char *path)
-{
-	_cleanup_close_ int link = bpf_obj_get(path);
-
-	if (link >= 0)
-		bpf_link_detach(link);
-	return unlink(path) ? -errno : 0;
-}
-
-/* A pinned link of ours on this very interface: the new program takes over without a gap. -ENOENT: there is none. */
-static int take_over(const char *path, uint32_t ifindex, int program)
-{
-	_cleanup_close_ int link = bpf_obj_get(path);
-
-	if (link < 0)
-		return -ENOENT;
-	if (link_ifindex(link) != ifindex) {
-		unlink(path);
-		return -ENOENT;
-	}
-	return bpf_link_update(link, program, NULL) ? -errno : 0;
-}
-
-int pins_attach(const char *pins, const char *interface, uint32_t ifindex, int program, enum attach_mode mode,
-		enum attach_mode *ret_mode, struct refusal *why)
-{
-	enum attach_mode tried = mode == ATTACH_GENERIC ? ATTACH_GENERIC : ATTACH_NATIVE;
-	_cleanup_close_ int link = -1;
 	char path[PINS_PATH_SIZE];
-	int error = take_over(link_path(pins, interface, path), ifindex, program);
+	DIR *entries = opendir(folder_path(pins, folder, path));
 
-	if (error == 0) {
-		*ret_mode = attached_mode(ifindex);
-		if (mode == ATTACH_AUTO || mode == *ret_mode)
-			return 0;
-		remove_link(path); /* the mode was changed: no way without a gap */
-	} else if (error != -ENOENT) {
-		return refuse(why, -error, "cannot replace the program on %s: %s", interface, strerror(-error));
-	}
-	link = create_link(interface, ifindex, program, tried);
-	if (link < 0 && mode == ATTACH_AUTO && link != -EBUSY && link != -EEXIST) {
-		tried = ATTACH_GENERIC;
-		link = create_link(interface, ifindex, program, tried);
-	}
-	if (link < 0)
-		return refuse_attach(interface, ifindex, tried, link, why);
-	if (bpf_obj_pin(link, path))
-		return refuse(why, errno, "cannot pin the link of %s as %s: %s", interface, path, strerror(errno));
-	*ret_mode = tried;
+	if (!entries)
+		return -errno;
+	for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries))
+		if (entry->d_name[0] != '.')
+			each(entry->d_name, context);
+	closedir(entries);
 	return 0;
 }
 
-int pins_detach(const char *pins, const char *interface)
-{
-	char path[PINS_PATH_SIZE];
+struct name_list {
+	char (*names)[IF_NAMESIZE];
+	size_t count;
+	bool short_of_memory;
+};
 
-	return remove_link(link_path(pins, interface, path));
+/* Each interface once, also while it goes over from one hook to another. */
+static void list_interface(const char *entry, void *context)
+{
+	struct name_list *list = context;
+	char name[IF_NAMESIZE], (*more)[IF_NAMESIZE];
+
+	snprintf(name, sizeof(name), "%s", entry);
+	bpffs_name_to_interface(name);
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->names[i], name) == 0)
+			return;
+	more = realloc(list->names, (list->count + 1) * sizeof(*more));
+	if (!more) {
+		list->short_of_memory = true;
+		return;
+	}
+	list->names = more;
+	strcpy(list->names[list->count++], name);
 }
 
 int datapath_each_interface(const char *pins, void (*each)(const char *interface, void *context), void *context)
 {
-	char path[PINS_PATH_SIZE];
-	DIR *folder = opendir(folder_path(pins, "links", path));
+	struct name_list list = {};
+	int error = 0;
 
-	if (!folder)
-		return -errno;
-	for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
-		if (entry->d_name[0] == '.')
-			continue;
-		bpffs_name_to_interface(entry->d_name);
-		each(entry->d_name, context);
-	}
-	closedir(folder);
-	return 0;
+	for (size_t i = 0; !error && i < ARRAY_SIZE(hook_folders); i++)
+		error = each_entry(pins, hook_folders[i], list_interface, &list);
+	if (list.short_of_memory)
+		error = -ENOMEM;
+	for (size_t i = 0; !error && i < list.count; i++)
+		each(list.names[i], context);
+	free(list.names);
+	return error;
 }
 
-static void remove_folder(const char *pins, const char *folder)
-{
-	char path[PINS_PATH_SIZE], file[PINS_PATH_SIZE + 256];
-	DIR *entries = opendir(folder_path(pins, folder, path));
+struct removal {
+	const char *pins;
+	int error;
+};
 
-	if (!entries)
-		return;
-	for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
-		remove_link(file);
-	}
-	closedir(entries);
-	rmdir(path);
+static void detach_interface(const char *interface, void *context)
+{
+	struct removal *removal = context;
+	int error = attach_detach(removal->pins, interface);
+
+	if (error && error != -ENOENT)
+		removal->error = error;
+}
+
+static void unlink_map(const char *map, void *context)
+{
+	char path[PINS_PATH_SIZE];
+
+	unlink(pins_map_path(context, map, path));
 }
 
 int datapath_remove(const char *pins)
 {
+	struct removal removal = {.pins = pins};
 	char path[PINS_PATH_SIZE];
 
 	if (access(folder_path(pins, "", path), F_OK))
 		return -errno;
-	remove_folder(pins, "links"); /* first: from here on packets pass */
-	remove_folder(pins, "maps");
-	if (rmdir(path))
+	/* First: from here on packets pass. It needs the maps, by which it knows what is ours. */
+	datapath_each_interface(pins, detach_interface, &removal);
+	if (removal.error)
+		return removal.error;
+	for (size_t i = 0; i < ARRAY_SIZE(hook_folders); i++)
+		rmdir(folder_path(pins, hook_folders[i], path));
+	each_entry(pins, "maps", unlink_map, (void *)pins);
+	rmdir(folder_path(pins, "maps", path));
+	if (rmdir(folder_path(pins, "", path)))
 		return -errno;
 	rmdir(pins);
 	return 0;

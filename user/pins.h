@@ -5,13 +5,15 @@
 /*
  * The folder in bpffs that keeps the data path alive without the daemon:
  *
- *	PINS/v1/maps/NAME     every map
- *	PINS/v1/links/IFACE   a link: the program runs on the interface for as long as this file is there
+ *	PINS/vN/maps/NAME       every map
+ *	PINS/vN/links/IFACE     what runs on which interface, and how: see hook_xdp.h
+ *	PINS/vN/chained/IFACE
+ *	PINS/vN/tc/IFACE        and hook_tc.h
  */
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model.h"
+#include "refusal.h"
 
 #define PINS_PATH_SIZE 512
 #define PINS_DEFAULT "/sys/fs/bpf/headgate"
@@ -31,9 +33,8 @@ const char *pins_map_path(const char *pins, const char *map, char path[PINS_PATH
 /* A pinned map's fd, or -errno. */
 int pins_open_map(const char *pins, const char *map);
 
-/* As datapath_attach(), with the program's fd. */
-int pins_attach(const char *pins, const char *interface, uint32_t ifindex, int program, enum attach_mode mode,
-		enum attach_mode *ret_mode, struct refusal *why);
-int pins_detach(const char *pins, const char *interface);
+/* PINS/vN/FOLDER/IFACE and @rest after it, where what runs on an interface is remembered. Returns @path. */
+const char *pins_path(const char *pins, const char *folder, const char *interface, const char *rest,
+		      char path[PINS_PATH_SIZE]);
 
 #endif

@@ -13,12 +13,12 @@
 #include <bpf/libbpf.h>
 
 #include "fixture.h"
-#include "xdp.skel.h"
+#include "headgate.skel.h"
 
 #define FLOWS_DEFAULT 4096
 #define PORTS_DEFAULT 16384
 
-static void size_maps(struct xdp_bpf *s, const struct fixture_sizes *sizes)
+static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 {
 	const struct {
 		struct bpf_map *map;
@@ -51,12 +51,16 @@ static void size_maps(struct xdp_bpf *s, const struct fixture_sizes *sizes)
 struct fixture *fixture_new(const struct fixture_sizes *sizes)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct xdp_bpf *s = xdp_bpf__open();
+	struct headgate_bpf *s = headgate_bpf__open();
+	struct bpf_program *program;
 
 	assert_non_null(f);
 	assert_non_null(s);
 	size_maps(s, sizes);
-	if (xdp_bpf__load(s))
+	bpf_map__set_autocreate(s->maps.chained, false);
+	bpf_object__for_each_program(program, s->obj) if (bpf_program__type(program) == BPF_PROG_TYPE_XDP)
+		bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
+	if (headgate_bpf__load(s))
 		fail_msg("the program does not load: %s (are you root?)", strerror(errno));
 	*f = (struct fixture){
 		.skeleton = s,
@@ -86,7 +90,7 @@ void fixture_free(struct fixture *f)
 {
 	if (!f)
 		return;
-	xdp_bpf__destroy(f->skeleton);
+	headgate_bpf__destroy(f->skeleton);
 	free(f);
 }
 

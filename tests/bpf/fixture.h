@@ -28,7 +28,7 @@ struct fixture_sizes {
 
 /* File descriptors, owned. */
 struct fixture {
-	struct xdp_bpf *skeleton;
+	struct headgate_bpf *skeleton;
 	int program;
 	int vips;
 	int reply_origins;

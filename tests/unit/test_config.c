@@ -15,7 +15,8 @@
 #define FOUR_MIB (4U << 20)
 
 static const char full[] =
-	"interfaces: [eth0, {name: eth1, attach: native}, {name: eth2, attach: generic}, {name: eth3, attach: auto}]\n"
+	"interfaces: [eth0, {name: eth1, attach: native}, {name: eth2, attach: generic}, {name: eth3, attach: auto},\n"
+	"  {name: eth4, attach: tc, existing: chain}]\n"
 	"limits: {services: 16, backends: 128, slot_tables: 48, half_open: 4096, flows: 8192}\n"
 	"flows: {tcp_idle: 1h2m3s, udp_idle: 90s}\n"
 	"metrics: {listen: \"[::1]:9850\"}\n"
@@ -80,15 +81,16 @@ static void assert_cohort(const struct cohort_model *c, const char *source, cons
 static void a_full_file_sets_interfaces_limits_and_times(void **state)
 {
 	_cleanup_(model_freep) struct model *m = parse(full);
-	static const enum attach_mode attach[] = {ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC, ATTACH_AUTO};
+	static const enum attach_mode attach[] = {ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC, ATTACH_AUTO, ATTACH_TC};
 
 	(void)state;
-	assert_int_equal(m->interface_count, 4);
-	for (size_t i = 0; i < 4; i++) {
+	assert_int_equal(m->interface_count, 5);
+	for (size_t i = 0; i < 5; i++) {
 		char name[] = {'e', 't', 'h', '0' + i, '\0'};
 
 		assert_string_equal(m->interfaces[i].name, name);
 		assert_int_equal(m->interfaces[i].attach, attach[i]);
+		assert_int_equal(m->interfaces[i].existing, i == 4 ? EXISTING_CHAIN : EXISTING_REFUSE);
 	}
 	assert_int_equal(m->limits.services, 16);
 	assert_int_equal(m->limits.backends, 128);
