@@ -96,6 +96,13 @@ for test in tests/lab/test_*.sh; do
 		name=lab/$(basename "$test" .sh)
 		[ "$mode" = once ] || name+=-$mode
 		suite live "$name" 240 bash "$test" "$mode"
+		case $test in
+		*/test_forward.sh | */test_nat.sh | */test_dnat.sh)
+			for attach in tc generic; do
+				suite live "$name ($attach)" 240 env LAB_ATTACH=$attach bash "$test" "$mode"
+			done
+			;;
+		esac
 	done
 done
 

@@ -17,6 +17,7 @@ PATH=$PATH:/usr/sbin:/sbin
 LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_BUILD=${LAB_BUILD:-$LAB_SOURCE/../../build}
 LAB=
+LAB_ATTACH=${LAB_ATTACH:-} # native, generic or tc; empty: the configuration does not say
 LAB_ARMS=2 # 1, set before lab_begin: a one-armed lab
 LAB_PORTS="8000 8001 8002 8003" # of every nginx
 
@@ -409,6 +410,17 @@ lab_traffic_again() # NAME ROUND
 {
 	lab_signal USR1 "$1"
 	LAB_WAIT_S=30 lab_wait "$1's round $2" lab_event "$1" round "$2"
+}
+
+# The line of a configuration that names its interfaces. LAB_ATTACH: how the programs are to run on them.
+lab_interfaces() # INTERFACE...
+{
+	local name list=
+	for name; do
+		[ -z "$LAB_ATTACH" ] || name="{name: $name, attach: $LAB_ATTACH}"
+		list+="${list:+, }$name"
+	done
+	echo "interfaces: [$list]"
 }
 
 # Starts headgated on a configuration, and waits until its API answers.

@@ -23,7 +23,8 @@ service() # NAME PORT PROTOCOL BACKEND-PORT OPTION
 
 configuration()
 {
-	printf 'interfaces: [front, back]\nlimits: {flows: 64, half_open: 64}\nservices:\n'
+	lab_interfaces front back
+	printf 'limits: {flows: 64, half_open: 64}\nservices:\n'
 	service settled 8000 tcp 8000 'drain: {timeout: 10m, limit: 1h}'
 	service short 8001 tcp 8001 'drain: {timeout: 1s, limit: 3s}'
 	service shut 8003 tcp 9 'drain: {timeout: 10m, limit: 1h}'

@@ -28,7 +28,8 @@ service() # NAME PORT DRAIN [BACKEND]
 
 configuration()
 {
-	printf 'interfaces: [front, back]\nservices:\n'
+	lab_interfaces front back
+	printf 'services:\n'
 	service all 8000 '{on_rollback: reset, pace: 100%/s, timeout: 8s}'
 	service half 8001 '{on_rollback: reset, pace: 50%/s, timeout: 8s}'
 	service kept 8002 '{on_rollback: keep, pace: 100%/s}' 10.20.0.15:8012

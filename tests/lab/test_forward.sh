@@ -28,7 +28,8 @@ service() # NAME ADDRESS PORT PROTOCOL BACKEND-PORT BLUE GREEN CANARY
 
 configuration()
 {
-	printf 'interfaces: [front, back]\nservices:\n'
+	lab_interfaces front back
+	printf 'services:\n'
 	service web4 10.0.0.10 80 tcp 8000 60 30 10
 	service web6 fd00:aa::10 80 tcp 8000 60 30 10
 	service echo4 10.0.0.10 53 udp 5000 60 30 10

@@ -14,7 +14,7 @@ target=(--url-host 10.0.0.10 --port 8000)
 configuration()
 {
 	cat <<-END
-		interfaces: [front, back]
+		$(lab_interfaces front back)
 		services:
 		  web:
 		    address: 10.0.0.10

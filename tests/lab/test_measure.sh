@@ -51,7 +51,8 @@ service() # NAME FORWARD MEASURE
 
 configuration()
 {
-	printf 'interfaces: [front, back]\nservices:\n'
+	lab_interfaces front back
+	printf 'services:\n'
 	service nat4 nat ""
 	service nat6 nat ""
 	service dnat4 dnat all

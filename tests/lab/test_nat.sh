@@ -9,7 +9,7 @@ set -eu
 configuration()
 {
 	cat <<-END
-		interfaces: [front, back]
+		$(lab_interfaces front back)
 		services:
 		  few:
 		    address: 10.0.0.10

@@ -30,7 +30,7 @@ LAB_ARMS=1
 lab_begin
 lab_standard "$mode"
 cat >"$LAB/headgate.yaml" <<END
-interfaces: [front]
+$(lab_interfaces front)
 services:
   web4:
     address: 10.0.0.10

@@ -27,7 +27,8 @@ service() # NAME FORWARD PORT
 
 configuration()
 {
-	printf 'interfaces: [front, back]\nmetrics: {listen: 127.0.0.1:9850}\nservices:\n'
+	lab_interfaces front back
+	printf 'metrics: {listen: 127.0.0.1:9850}\nservices:\n'
 	service web nat 8000
 	service direct dnat 8001
 }
