@@ -275,7 +275,7 @@ class Stream:
     def __init__(self, options):
         self.options = options
         self.begun = threading.Event()
-        self.parts = []  # {"server", "tokens", "end", "time"} of each connection
+        self.parts = []  # {"server", "tokens", "longest_wait" between two, "end", "time"} of each connection
 
     def run(self):
         while not self.parts or self.parts[-1]["end"] == "reset":
@@ -283,7 +283,7 @@ class Stream:
 
     def part(self):
         family = socket.AF_INET6 if ":" in self.options.url_host else socket.AF_INET
-        part = {"server": None, "tokens": 0, "end": "broken"}
+        part = {"server": None, "tokens": 0, "longest_wait": 0, "end": "broken"}
         self.parts.append(part)
         with socket.socket(family, socket.SOCK_STREAM) as connection:
             connection.settimeout(self.options.timeout)
@@ -302,10 +302,14 @@ class Stream:
         with connection.makefile("r") as lines:
             while lines.readline().strip():
                 pass
+            last = time.monotonic()
             for _ in range(self.options.tokens):
                 line = lines.readline()
                 if not line:
                     return
+                came = time.monotonic()
+                part["longest_wait"] = max(part["longest_wait"], came - last)
+                last = came
                 part["server"] = line.strip()
                 part["tokens"] += 1
                 self.begun.set()
