@@ -430,7 +430,7 @@ lab_splitter() # CONFIG [OPTION...]
 	shift
 	lab_start splitter headgated "$LAB_BUILD/headgated" --config "$config" --socket "$LAB/api.sock" \
 		--pins "$LAB/bpf/headgate" --state "$LAB/state.json" "$@"
-	if ! lab_wait "headgated" lab_api_or_end || ! lab_pid headgated >/dev/null; then
+	if ! LAB_WAIT_S=30 lab_wait "headgated" lab_api_or_end || ! lab_pid headgated >/dev/null; then
 		echo "headgated does not answer:" >&2
 		tail -n 20 "$LAB/headgated.err" >&2
 		return 1
