@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import queue
+import select
 import signal
 import socket
 import struct
@@ -61,7 +62,8 @@ def emit(event, **values):
 # --- the server -------------------------------------------------------------------------------------------------------
 
 class Connection:
-    """An accepted one. Paths: / and /status/N; /delay/MS[/N]; /stream/TOKENS/MS; /reset, in the middle of the answer."""
+    """An accepted one. Paths: / and /status/N; /delay/MS[/N]; /stream/TOKENS/MS; /tokens/MS, until the client has no more
+    to say; /reset, in the middle of the answer."""
 
     def __init__(self, server, connection):
         self.server = server
@@ -131,6 +133,8 @@ class Connection:
         for token in body[1:]:
             time.sleep(pause)
             self.connection.sendall(token)
+        while verb == "tokens" and not select.select([self.connection], [], [], numbers[0] / 1000)[0]:
+            self.connection.sendall(body[0])
         return True
 
 
@@ -270,7 +274,9 @@ def clients(options):
 # --- a stream of tokens -----------------------------------------------------------------------------------------------
 
 class Stream:
-    """Asks for --tokens over one connection, and again over a new one whenever it is reset, until they have come."""
+    """Asks for tokens over one connection, and again over a new one whenever it is reset, until told to stop."""
+
+    stop = threading.Event()
 
     def __init__(self, options):
         self.options = options
@@ -289,7 +295,7 @@ class Stream:
             connection.settimeout(self.options.timeout)
             try:
                 connection.connect((self.options.url_host, self.options.port))
-                connection.sendall(f"GET /stream/{self.options.tokens}/{self.options.pause_ms} HTTP/1.1\r\n\r\n".encode())
+                connection.sendall(f"GET /tokens/{self.options.pause_ms} HTTP/1.1\r\n\r\n".encode())
                 self.read_tokens(connection, part)
             except ConnectionResetError:
                 part["end"] = "reset"
@@ -299,25 +305,28 @@ class Stream:
         self.begun.set()
 
     def read_tokens(self, connection, part):
+        stopped = False
         with connection.makefile("r") as lines:
             while lines.readline().strip():
                 pass
             last = time.monotonic()
-            for _ in range(self.options.tokens):
-                line = lines.readline()
-                if not line:
-                    return
+            for line in lines:
                 came = time.monotonic()
                 part["longest_wait"] = max(part["longest_wait"], came - last)
                 last = came
                 part["server"] = line.strip()
                 part["tokens"] += 1
                 self.begun.set()
-        part["end"] = "complete"
+                if self.stop.is_set() and not stopped:
+                    stopped = True
+                    connection.shutdown(socket.SHUT_WR)
+        if stopped:
+            part["end"] = "complete"
 
 
 def streams(options):
-    """--connections streams at once. Says when each has begun, and at the end what they met."""
+    """--connections streams at once, until SIGTERM. Says when each has begun, and at the end what they met."""
+    signal.signal(signal.SIGTERM, lambda *_: Stream.stop.set())
     running = [Stream(options) for _ in range(options.connections)]
     threads = [threading.Thread(target=stream.run) for stream in running]
     for thread in threads:
@@ -468,7 +477,6 @@ def parse_arguments():
     sub.add_argument("--log", required=True)
     sub = command("streams", streams, connects=True)
     sub.add_argument("--connections", type=int, default=10)
-    sub.add_argument("--tokens", type=int, default=60)
     sub.add_argument("--pause-ms", type=int, default=100)
     command("now", now)
     sub = command("judge", judge)
