@@ -224,6 +224,6 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct variant_key);
 	__type(value, struct remembered_counts);
-} remembered SEC(".maps");
+} remembered __weak SEC(".maps");
 
 #endif
