@@ -18,6 +18,36 @@
 #define FLOWS_DEFAULT 4096
 #define PORTS_DEFAULT 16384
 
+enum hook fixture_hook;
+
+#define VERDICTS 4
+
+/* What each hook's verdicts are called here. With program_of() the one place that knows of hooks. */
+static const struct hook_words {
+	const char *name;
+	struct {
+		int action;
+		enum outcome outcome;
+	} verdict[VERDICTS];
+} hooks[HOOKS] = {
+	[HOOK_XDP] = {"xdp", {{XDP_PASS, PASSED}, {XDP_DROP, DROPPED}, {XDP_TX, SENT}, {XDP_REDIRECT, SENT}}},
+};
+
+static struct bpf_program *program_of(struct headgate_bpf *s)
+{
+	return s->progs.headgate_xdp;
+}
+
+const char *fixture_hook_name(void)
+{
+	return hooks[fixture_hook].name;
+}
+
+bool fixture_takes(const struct frame *f)
+{
+	return f->bytes >= ETHERNET_BYTES;
+}
+
 static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 {
 	const struct {
@@ -64,8 +94,11 @@ struct fixture *fixture_new(const struct fixture_sizes *sizes)
 		fail_msg("the program does not load: %s (are you root?)", strerror(errno));
 	*f = (struct fixture){
 		.skeleton = s,
-		.program = bpf_program__fd(s->progs.headgate_xdp),
+		.program = bpf_program__fd(program_of(s)),
 		.vips = bpf_map__fd(s->maps.vips),
+		.vip_addresses = bpf_map__fd(s->maps.vip_addresses),
+		.server_ids = bpf_map__fd(s->maps.server_ids),
+		.fragments = bpf_map__fd(s->maps.fragments),
 		.reply_origins = bpf_map__fd(s->maps.reply_origins),
 		.services = bpf_map__fd(s->maps.services),
 		.cohorts = bpf_map__fd(s->maps.cohorts),
@@ -100,6 +133,7 @@ union any_key {
 	struct source_port_key port;
 	struct wanted_neighbour neighbour;
 	struct cohort_key cohort;
+	struct fragment_key fragment;
 	__u8 bytes[64];
 };
 
@@ -148,12 +182,18 @@ static void zero_counters(int map, __u32 entries, size_t bytes)
 	free(zero);
 }
 
-void fixture_reset(struct fixture *f)
+void fixture_forget(struct fixture *f)
 {
+	map_empty(f->fragments);
 	map_empty(f->half_open);
 	map_empty(f->established);
 	map_empty(f->source_ports);
 	map_empty(f->sampled_flows);
+}
+
+void fixture_reset(struct fixture *f)
+{
+	fixture_forget(f);
 	map_empty(f->wanted_neighbours);
 	map_empty(f->cohorts);
 	zero_counters(f->service_counters, SERVICES_MAX, sizeof(struct service_counters));
@@ -161,17 +201,28 @@ void fixture_reset(struct fixture *f)
 	zero_counters(f->measurements, BACKENDS_MAX, sizeof(struct measurements));
 }
 
-int fixture_run(struct fixture *f, const struct frame *in, struct frame *ret)
+static enum outcome outcome_of(int action)
 {
-	struct frame out = {};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in->data, .data_size_in = in->bytes, .data_out = out.data,
-		    .data_size_out = sizeof(out.data));
+	const struct hook_words *hook = &hooks[fixture_hook];
+
+	for (int i = 0; i < VERDICTS; i++) {
+		if (hook->verdict[i].action == action)
+			return hook->verdict[i].outcome;
+	}
+	fail_msg("verdict %d of hook %s", action, hook->name);
+	return DROPPED;
+}
+
+enum outcome fixture_run(struct fixture *f, const struct frame *in, struct frame *ret)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in->data, .data_size_in = in->bytes, .data_out = ret->data,
+		    .data_size_out = sizeof(ret->data));
 
 	if (bpf_prog_test_run_opts(f->program, &opts))
 		fail_msg("test run of %u bytes: %s", in->bytes, strerror(errno));
-	out.bytes = opts.data_size_out;
-	*ret = out;
-	return opts.retval;
+	ret->bytes = opts.data_size_out;
+	f->action = opts.retval;
+	return outcome_of(opts.retval);
 }
 
 void fixture_fill_row(struct fixture *f, __u32 row, slot_entry entry)

@@ -3,8 +3,8 @@
 #define HEADGATE_TEST_FIXTURE_H
 
 /*
- * The XDP program, loaded into this kernel with maps of its own, pinned nowhere. Frames go through BPF_PROG_TEST_RUN:
- * they come in on the loopback interface and none leaves. Whatever cannot be done fails the test.
+ * The programs, loaded into this kernel with maps of their own, pinned nowhere. Frames go through BPF_PROG_TEST_RUN of
+ * one hook's: they come in on the loopback interface and none leaves. Whatever cannot be done fails the test.
  */
 #include <linux/types.h>
 #include <stdbool.h>
@@ -13,9 +13,28 @@
 #include "packet.h"
 
 #define LOOPBACK 1 /* ifindex that frames come in on */
-#define SERVICES_MAX 16
+#define SERVICES_MAX 64
 #define BACKENDS_MAX 512
-#define ROWS_MAX 48
+#define ROWS_MAX 64
+
+enum hook { HOOK_XDP, HOOKS };
+
+/* The hook that fixtures run. */
+extern enum hook fixture_hook;
+const char *fixture_hook_name(void);
+
+/* Runs a group of tests once for each hook. Return: how many failed. */
+#define run_on_every_hook(tests)                                                                                       \
+	({                                                                                                             \
+		int failed_tests = 0;                                                                                  \
+                                                                                                                       \
+		for (fixture_hook = 0; fixture_hook < HOOKS; fixture_hook++)                                           \
+			failed_tests += cmocka_run_group_tests_name(fixture_hook_name(), tests, NULL, NULL);           \
+		failed_tests;                                                                                          \
+	})
+
+/* What became of a frame, whatever the hook calls it. */
+enum outcome { PASSED, DROPPED, SENT, OUTCOMES };
 
 /* Zero: room enough for any test that does not care. */
 struct fixture_sizes {
@@ -30,7 +49,11 @@ struct fixture_sizes {
 struct fixture {
 	struct headgate_bpf *skeleton;
 	int program;
+	int action; /* the hook's own word for the last run's outcome: enum xdp_action */
 	int vips;
+	int vip_addresses;
+	int server_ids;
+	int fragments;
 	int reply_origins;
 	int services;
 	int cohorts;
@@ -52,15 +75,17 @@ struct fixture {
 struct fixture *fixture_new(const struct fixture_sizes *sizes);
 void fixture_free(struct fixture *f);
 
-/* Forgets flows, ports, wanted neighbours, cohorts and counts; what was configured stays. */
+/* Forgets fragments and flows. */
+void fixture_forget(struct fixture *f);
+
+/* Forgets fragments, flows, ports, wanted neighbours, cohorts and counts; what was configured stays. */
 void fixture_reset(struct fixture *f);
 
-/**
- * fixture_run - one frame through the program
- * @ret: as it comes out, whatever the verdict
- * Return: enum xdp_action.
- */
-int fixture_run(struct fixture *f, const struct frame *in, struct frame *ret);
+/* Whether the kernel takes such a frame in a test run at this hook. */
+bool fixture_takes(const struct frame *f);
+
+/* One frame through the programs. @ret: as it comes out, whatever the outcome. */
+enum outcome fixture_run(struct fixture *f, const struct frame *in, struct frame *ret);
 
 void map_set(int map, const void *key, const void *value);
 bool map_get(int map, const void *key, void *ret); /* false, @ret untouched: no such key */

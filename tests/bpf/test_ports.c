@@ -210,7 +210,7 @@ static void a_reply_to_another_address_of_the_same_fold_passes(void **state)
 	world_send(f, &request);
 	reply.to = "0:1::fd00:0"; /* fd00::1 with its first and last word swapped */
 	frame_build(&reply, &in);
-	assert_int_equal(fixture_run(f, &in, &out), XDP_PASS);
+	assert_int_equal(fixture_run(f, &in, &out), PASSED);
 	assert_true(frame_equal(&in, &out));
 	reply.to = SPLITTER6;
 	world_send(f, &reply);

@@ -62,7 +62,7 @@ static void assert_answered_with_reset(struct fixture *f, const struct segment *
 	struct reading r;
 	struct frame out;
 
-	run(f, s, XDP_TX, &out);
+	run(f, s, SENT, &out);
 	assert_true(frame_read(&out, &r));
 	assert_true(frame_checksums_right(&out, &r));
 	assert_int_equal(r.flags, RST);
@@ -110,7 +110,7 @@ static void assert_frame(struct fixture *f, const struct segment *s, const char 
 	struct frame out;
 
 	memcpy(wanted.data, bytes, wanted.bytes);
-	run(f, s, XDP_TX, &out);
+	run(f, s, SENT, &out);
 	if (!frame_equal(&out, &wanted)) {
 		frame_print_difference(&out, &wanted);
 		fail_msg("not the RST that was written down");
@@ -157,11 +157,11 @@ static void the_backend_s_reset_is_as_written_by_hand(void **state)
 	struct segment s = from_client(&four);
 	struct frame out;
 
-	run(four.fixture, &s, XDP_TX, &out);
+	run(four.fixture, &s, SENT, &out);
 	s = from_server(&four);
 	ASSERT_FRAME(four.fixture, &s, server4_reset);
 	s = from_client(&six);
-	run(six.fixture, &s, XDP_TX, &out);
+	run(six.fixture, &s, SENT, &out);
 	s = from_server(&six);
 	ASSERT_FRAME(six.fixture, &s, server6_reset);
 }
@@ -320,7 +320,7 @@ static void check_pace(struct connection *c, __u32 below)
 
 		c->client_port = port;
 		ack = client_segment(c, ACK, 0);
-		run(c->fixture, &ack, XDP_TX, &out);
+		run(c->fixture, &ack, SENT, &out);
 		assert_true(frame_read(&out, &r));
 		assert_int_equal(r.flags == RST, wanted);
 		due += wanted;
@@ -395,7 +395,7 @@ static void a_reset_connection_is_counted_once_and_in_no_other_place(void **stat
 			assert_answered_with_reset(c.fixture, &from_client);
 			from_server = server_segment(&c, i == 2 ? FIN | ACK : ACK, "data");
 			c.server_next += 4;
-			run(c.fixture, &from_server, XDP_TX, &out);
+			run(c.fixture, &from_server, SENT, &out);
 		}
 		client_says(&c, RST, 0);
 		server_says(&c, RST, NULL);

@@ -6,25 +6,58 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "world.h"
 
+#include "hash.h"
+
+/* What the services beyond the rewriting ones do: four of each, IPv4 and IPv6, TCP and UDP. */
+static const struct {
+	enum forward_mode mode;
+	__u16 port;
+	bool backend_ipv6; /* tunnels */
+} others[] = {
+	{FORWARD_L2DSR, 9000, false}, {FORWARD_IPIP, 9001, false}, {FORWARD_IPIP, 9002, true},
+	{FORWARD_GUE, 9003, false},   {FORWARD_GUE, 9004, true},
+};
+
+static bool is_other(__u32 service)
+{
+	return service >= L2DSR4_TCP;
+}
+
+static __u32 kind_of(__u32 other)
+{
+	return (other - L2DSR4_TCP) / 4;
+}
+
 bool world_is_ipv6(__u32 service)
 {
-	return (service - 1) & 4;
+	return is_other(service) ? (service - L2DSR4_TCP) & 2 : (service - 1) & 4;
 }
 
 bool world_is_dnat(__u32 service)
 {
-	return (service - 1) & 2;
+	return world_mode(service) == FORWARD_DNAT;
 }
 
 bool world_is_udp(__u32 service)
 {
 	return (service - 1) & 1;
+}
+
+enum forward_mode world_mode(__u32 service)
+{
+	if (is_other(service))
+		return others[kind_of(service)].mode;
+	return (service - 1) & 2 ? FORWARD_DNAT : FORWARD_NAT;
+}
+
+__u32 world_next(__u32 service)
+{
+	return service == WORLD_SERVICES ? L2DSR4_TCP : service + 1;
 }
 
 static __u8 protocol_of(__u32 service)
@@ -34,21 +67,31 @@ static __u8 protocol_of(__u32 service)
 
 static __u16 port_of(__u32 service)
 {
+	if (is_other(service))
+		return others[kind_of(service)].port;
 	return world_is_dnat(service) ? DNAT_PORT : NAT_PORT;
 }
 
 /* The service that backend @id of the world is of. */
 static __u32 service_of(__u32 backend)
 {
-	return (backend - 1) % WORLD_SERVICES + 1;
+	return is_other(backend) ? backend : (backend - 1) % WORLD_SERVICES + 1;
+}
+
+static bool backend_is_ipv6(__u32 backend)
+{
+	__u32 service = service_of(backend);
+
+	if (world_mode(service) == FORWARD_IPIP || world_mode(service) == FORWARD_GUE)
+		return others[kind_of(service)].backend_ipv6;
+	return world_is_ipv6(service);
 }
 
 const char *world_backend_address(__u32 backend)
 {
-	static char text[WORLD_BACKENDS + 1][32];
+	static char text[WORLD_LAST + 1][32];
 
-	snprintf(text[backend], sizeof(text[backend]), world_is_ipv6(service_of(backend)) ? "fd00:1::%x" : "10.0.1.%u",
-		 backend);
+	snprintf(text[backend], sizeof(text[backend]), backend_is_ipv6(backend) ? "fd00:1::%x" : "10.0.1.%u", backend);
 	return text[backend];
 }
 
@@ -85,19 +128,17 @@ void world_add_backend(struct fixture *f, __u32 id, __u32 service, const char *a
 		.hop_active = id & 1, /* both hops get used; the other one leads astray */
 		.service = service,
 		.endpoint = endpoint,
-		.source = world_is_ipv6(service) ? SOURCE6 : SOURCE4,
+		.source = strchr(address, ':') ? SOURCE6 : SOURCE4,
 	};
 	struct service_key key = {.address = b.address, .port = b.port, .protocol = protocol_of(service)};
-	struct reply_origin origin = {
-		.backend = endpoint,
-		.mode = world_is_dnat(service) ? FORWARD_DNAT : FORWARD_NAT,
-	};
+	struct reply_origin origin = {.backend = endpoint, .mode = world_mode(service)};
 
 	if (ifindex)
 		b.hop[id & 1] = hop_to(id, ifindex);
 	b.hop[!(id & 1)] = (struct next_hop){.ifindex = 0};
 	map_set(f->backends, &id, &b);
-	map_set(f->reply_origins, &key, &origin);
+	if (!is_other(service))
+		map_set(f->reply_origins, &key, &origin);
 }
 
 static void add_service(struct fixture *f, __u32 id)
@@ -111,13 +152,34 @@ static void add_service(struct fixture *f, __u32 id)
 				.protocol = protocol_of(id),
 			},
 		.seed = 0x5eed0000 + id,
-		.mode = world_is_dnat(id) ? FORWARD_DNAT : FORWARD_NAT,
+		.mode = world_mode(id),
 		.port_min = SOURCE_PORT,
 		.port_max = SOURCE_PORT,
+		.tunnel_port = htons(TUNNEL_PORT),
 	};
 
+	if (s.mode == FORWARD_IPIP) {
+		s.outer_source[0] = address_of(OUTER4);
+		s.outer_source[1] = address_of(OUTER6);
+		s.outer_entropy[0] = OUTER4_ENTROPY;
+		s.outer_entropy[1] = OUTER6_ENTROPY;
+	}
 	map_set(f->services, &id, &s);
 	map_set(f->vips, &s.vip, &id);
+}
+
+static void add_first_backend(struct fixture *f, __u32 id)
+{
+	world_add_backend(f, id, service_of(id), world_backend_address(id), id, LOOPBACK);
+	fixture_fill_row(f, id, id);
+}
+
+/* @lowest: id of the first service with that address. */
+static void add_vip_address(struct fixture *f, const char *text, __u32 lowest)
+{
+	struct address vip = address_of(text);
+
+	map_set(f->vip_addresses, &vip, &lowest);
 }
 
 struct fixture *world_new(const struct fixture_sizes *sizes)
@@ -126,12 +188,14 @@ struct fixture *world_new(const struct fixture_sizes *sizes)
 	struct address source4 = address_of(SPLITTER4);
 	struct address source6 = address_of(SPLITTER6);
 
-	for (__u32 id = 1; id <= WORLD_SERVICES; id++)
+	for (__u32 id = 1; id <= WORLD_LAST; id = world_next(id))
 		add_service(f, id);
-	for (__u32 id = 1; id <= WORLD_BACKENDS; id++) {
-		world_add_backend(f, id, service_of(id), world_backend_address(id), id, LOOPBACK);
-		fixture_fill_row(f, id, id);
-	}
+	add_vip_address(f, VIP4, NAT4_TCP);
+	add_vip_address(f, VIP6, NAT6_TCP);
+	for (__u32 id = 1; id <= WORLD_BACKENDS; id++)
+		add_first_backend(f, id);
+	for (__u32 id = L2DSR4_TCP; id <= WORLD_LAST; id++)
+		add_first_backend(f, id);
 	map_set(f->sources, &(__u32){SOURCE4}, &source4);
 	map_set(f->sources, &(__u32){SOURCE6}, &source6);
 	add_route(f, SPLITTER4, 32, NEXT_HOP_LOCAL, 0, 0);
@@ -177,20 +241,56 @@ struct segment world_request(__u32 service)
 	};
 }
 
-struct segment world_forwarded(__u32 service, __u32 backend)
+/* The tunnel's headers for a flow: where bpf/outer.h promises the hash to be. */
+static struct outer outer_of(__u32 service, __u32 backend, const char *client, __u16 client_port)
 {
-	struct segment s = world_request(service);
+	struct address from = address_of(client);
+	__u32 hash = hash_client(0x5eed0000 + service, &from, htons(client_port));
+	bool gue = world_mode(service) == FORWARD_GUE, ipv6 = backend_is_ipv6(backend);
+	struct outer o = {
+		.kind = gue ? OUTER_GUE : OUTER_IPIP,
+		.to = address_of(world_backend_address(backend)),
+		.from_port = 0xc000 | (hash & 0x3fff),
+		.to_port = TUNNEL_PORT,
+		.flow_label = hash & 0xfffff,
+	};
 
-	if (!world_is_dnat(service)) {
+	if (gue) {
+		o.from = address_of(ipv6 ? SPLITTER6 : SPLITTER4);
+	} else {
+		o.from = address_of(ipv6 ? OUTER6 : OUTER4);
+		o.from.word[3] |= htonl(hash & (ipv6 ? OUTER6_ENTROPY : OUTER4_ENTROPY));
+	}
+	return o;
+}
+
+struct segment world_split(__u32 service, __u32 backend, const struct segment *in)
+{
+	enum forward_mode mode = world_mode(service);
+	struct segment s = *in;
+
+	s.hops++;
+	s.to_mac = backend;
+	s.from_mac = MAC_SPLITTER;
+	s.again = false;
+	if (mode == FORWARD_IPIP || mode == FORWARD_GUE)
+		s.outer = outer_of(service, backend, in->from, in->from_port);
+	if (mode == FORWARD_NAT) {
 		s.from = world_is_ipv6(service) ? SPLITTER6 : SPLITTER4;
 		s.from_port = SOURCE_PORT;
 	}
-	s.to = world_backend_address(backend);
-	s.to_port = BACKEND_PORT;
-	s.to_mac = backend;
-	s.from_mac = MAC_SPLITTER;
-	s.hops = 1;
+	if (mode == FORWARD_NAT || mode == FORWARD_DNAT) {
+		s.to = world_backend_address(backend);
+		s.to_port = BACKEND_PORT;
+	}
 	return s;
+}
+
+struct segment world_forwarded(__u32 service, __u32 backend)
+{
+	struct segment request = world_request(service);
+
+	return world_split(service, backend, &request);
 }
 
 struct segment world_reply(__u32 service, __u32 backend)
@@ -293,7 +393,7 @@ struct reading world_send(struct fixture *f, const struct segment *s)
 	struct reading r;
 
 	frame_build(s, &in);
-	assert_int_equal(fixture_run(f, &in, &out), XDP_TX);
+	assert_int_equal(fixture_run(f, &in, &out), SENT);
 	assert_true(frame_read(&out, &r));
 	assert_true(frame_checksums_right(&out, &r));
 	return r;
@@ -305,7 +405,7 @@ void world_send_dropped(struct fixture *f, const struct segment *s, __u32 servic
 	struct frame in, out;
 
 	frame_build(s, &in);
-	assert_int_equal(fixture_run(f, &in, &out), XDP_DROP);
+	assert_int_equal(fixture_run(f, &in, &out), DROPPED);
 	assert_true(frame_equal(&in, &out));
 	assert_int_equal(fixture_service_counters(f, service).drops[reason], before + 1);
 }

@@ -3,13 +3,14 @@
 #define HEADGATE_TEST_WORLD_H
 
 /*
- * The small world that tests live in: one service for each of family, mode and protocol, three backends each, clients
- * behind this interface and another one.
+ * The small world that tests live in: one service for each of family, mode and protocol, clients behind this interface
+ * and another one. The rewriting modes' services come first, and have three backends each.
  *
- * A service's first backend has the service's id, its second that plus 8, its third that plus 16. Row n has every slot
+ * A service's first backend has the service's id, the second that plus 8, the third that plus 16. Row n has every slot
  * at backend n; a service points at the row of its first backend, so all is settled.
  */
 #include "fixture.h"
+#include "reading.h"
 
 enum world_service {
 	NAT4_TCP = 1,
@@ -20,7 +21,29 @@ enum world_service {
 	NAT6_UDP,
 	DNAT6_TCP,
 	DNAT6_UDP,
-	WORLD_SERVICES = DNAT6_UDP
+	WORLD_SERVICES = DNAT6_UDP,
+	/* Tunnels: the service's family, then the backend's. */
+	L2DSR4_TCP = 41,
+	L2DSR4_UDP,
+	L2DSR6_TCP,
+	L2DSR6_UDP,
+	IPIP44_TCP,
+	IPIP44_UDP,
+	IPIP64_TCP,
+	IPIP64_UDP,
+	IPIP46_TCP,
+	IPIP46_UDP,
+	IPIP66_TCP,
+	IPIP66_UDP,
+	GUE44_TCP,
+	GUE44_UDP,
+	GUE64_TCP,
+	GUE64_UDP,
+	GUE46_TCP,
+	GUE46_UDP,
+	GUE66_TCP,
+	GUE66_UDP,
+	WORLD_LAST = GUE66_UDP
 };
 
 #define SECOND(service) ((service) + 8U)
@@ -48,6 +71,12 @@ enum world_service {
 #define CLIENT_PORT 40000
 #define SOURCE_PORT 20000 /* the only one that NAT may use, unless a test says otherwise */
 
+#define OUTER4 "10.255.0.0" /* ipip's outer source, and the bits of it that the flow's hash fills */
+#define OUTER4_ENTROPY 0xffffU
+#define OUTER6 "fd00:ff::"
+#define OUTER6_ENTROPY 0xffffffffU
+#define TUNNEL_PORT 6080
+
 #define OTHER_INTERFACE 7
 
 /* Last bytes of MACs: a backend's is its id. */
@@ -58,6 +87,8 @@ enum world_service {
 bool world_is_ipv6(__u32 service);
 bool world_is_dnat(__u32 service);
 bool world_is_udp(__u32 service);
+enum forward_mode world_mode(__u32 service);
+__u32 world_next(__u32 service);                  /* the service after this one; the last one's is beyond WORLD_LAST */
 const char *world_backend_address(__u32 backend); /* valid until the program ends */
 
 struct fixture *world_new(const struct fixture_sizes *sizes);
@@ -70,6 +101,7 @@ int world_teardown(void **state);
 /* Packets of one client's connection: from the client, what it becomes, the backend's answer, what that becomes. */
 struct segment world_request(__u32 service);
 struct segment world_forwarded(__u32 service, __u32 backend);
+struct segment world_split(__u32 service, __u32 backend, const struct segment *in); /* what a request becomes */
 struct segment world_reply(__u32 service, __u32 backend);
 struct segment world_answered(__u32 service);
 
