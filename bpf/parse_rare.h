@@ -49,10 +49,8 @@ static __always_inline int parse_extensions(const struct frame *f, struct packet
 		struct extension *e = frame_at(f, at, sizeof(*e));
 		__u32 where;
 
-		if (!is_extension(next)) {
-			p->l4 = at;
-			return next;
-		}
+		if (!is_extension(next))
+			break;
 		if (!e)
 			return -BROKEN;
 		if (next == IPPROTO_FRAGMENT) {
@@ -73,7 +71,8 @@ static __always_inline int parse_extensions(const struct frame *f, struct packet
 			return -BROKEN;
 		next = e->next;
 	}
-	return -BROKEN;
+	p->l4 = at;
+	return is_extension(next) ? -BROKEN : next;
 }
 
 /* Fills @p from any frame. A later fragment is PARSED too, without ports. */

@@ -143,7 +143,7 @@ static void push_icmp(const struct segment *s, struct frame *f)
 
 static __u32 id_of(const struct segment *s)
 {
-	return s->id ? s->id : 0x1d1d;
+	return s->id ? s->id : s->made_here ? 0 : 0x1d1d;
 }
 
 static void push_ipv4(const struct segment *s, struct frame *f, __u8 protocol)
@@ -191,7 +191,8 @@ static void push_ipv6(const struct segment *s, struct frame *f, __u8 protocol)
 	for (__u32 i = s->extensions; i--;)
 		protocol = push_extension(s, f, &s->extension[i], protocol);
 	l3 = push(f, IPV6_BYTES);
-	put32(l3, (s->version ? s->version : 6U) << 28 | (__u32)s->traffic_class << 20 | FLOW_LABEL);
+	put32(l3,
+	      (s->version ? s->version : 6U) << 28 | (__u32)s->traffic_class << 20 | (s->made_here ? 0 : FLOW_LABEL));
 	put16(l3 + 4, f->bytes - IPV6_BYTES + s->ip_length_off);
 	l3[6] = protocol;
 	l3[7] = HOP_LIMIT - s->hops;
@@ -199,33 +200,45 @@ static void push_ipv6(const struct segment *s, struct frame *f, __u8 protocol)
 	assert_int_equal(inet_pton(AF_INET6, s->to, l3 + 24), 1);
 }
 
-/* Keeps the IP header and the part that was asked for of what is behind it. */
+/* A fragment header behind what each fragment has; the header before it says so. */
+static void insert_fragment_header(const struct segment *s, struct frame *f, __u32 at, bool more)
+{
+	__u32 last_bytes = s->cut_behind ? (s->extension[s->cut_behind - 1].units + 1) * 8 : 0;
+	__u8 *next = s->cut_behind ? f->data + at - last_bytes : f->data + 6;
+	__u8 *header = f->data + at;
+
+	memmove(header + FRAGMENT_BYTES, header, f->bytes - at);
+	f->bytes += FRAGMENT_BYTES;
+	memset(header, 0, FRAGMENT_BYTES);
+	header[0] = *next;
+	put16(header + 2, s->cut_offset | more);
+	put32(header + 4, id_of(s));
+	*next = IPPROTO_FRAGMENT;
+	put16(f->data + 4, f->bytes - IPV6_BYTES + s->ip_length_off);
+}
+
+/* Keeps the headers that each fragment has, and the part that was asked for of what is behind them. */
 static void cut_fragment(const struct segment *s, struct frame *f, bool ipv6)
 {
 	__u32 header_bytes = ipv6 ? IPV6_BYTES : IPV4_BYTES + s->ip_option_bytes;
-	__u32 left = f->bytes - header_bytes - s->cut_offset;
-	__u32 bytes = left < s->cut_bytes ? left : s->cut_bytes;
-	bool more = bytes < left;
-	__u8 *l3 = f->data, *header;
+	__u32 left, bytes;
+	__u8 *part;
 
+	for (__u32 i = 0; i < s->cut_behind; i++)
+		header_bytes += (s->extension[i].units + 1) * 8;
 	assert_true(s->cut_offset % 8 == 0 && header_bytes + s->cut_offset < f->bytes);
-	memmove(l3 + header_bytes, l3 + header_bytes + s->cut_offset, bytes);
+	left = f->bytes - header_bytes - s->cut_offset;
+	bytes = left < s->cut_bytes ? left : s->cut_bytes;
+	part = f->data + header_bytes;
+	memmove(part, part + s->cut_offset, bytes);
 	f->bytes = header_bytes + bytes;
-	if (!ipv6) {
-		put16(l3 + 2, f->bytes + s->ip_length_off);
-		put16(l3 + 6, (more ? MORE_FRAGMENTS : 0) | s->cut_offset / 8);
-		ipv4_set_checksum(l3);
-		return;
+	if (ipv6) {
+		insert_fragment_header(s, f, header_bytes, bytes < left);
+	} else {
+		put16(f->data + 2, f->bytes + s->ip_length_off);
+		put16(f->data + 6, (bytes < left ? MORE_FRAGMENTS : 0) | s->cut_offset / 8);
+		ipv4_set_checksum(f->data);
 	}
-	memmove(l3 + header_bytes + FRAGMENT_BYTES, l3 + header_bytes, bytes);
-	f->bytes += FRAGMENT_BYTES;
-	header = l3 + header_bytes;
-	memset(header, 0, FRAGMENT_BYTES);
-	header[0] = l3[6];
-	put16(header + 2, s->cut_offset | more);
-	put32(header + 4, id_of(s));
-	l3[6] = IPPROTO_FRAGMENT;
-	put16(l3 + 4, f->bytes - IPV6_BYTES + s->ip_length_off);
 }
 
 /* An IP packet, from its payload outwards. */

@@ -86,6 +86,8 @@ struct segment {
 	__u16 id;         /* IPv4's identification, IPv6's in a fragment header; 0: 0x1d1d */
 	__u16 cut_offset; /* the fragment of it that begins here.. */
 	__u16 cut_bytes;  /* ..and has so many bytes at most; 0: it is whole */
+	__u8 cut_behind;  /* how many of the extension headers each fragment has */
+	bool made_here;   /* an answer of Headgate's own: id and flow label are 0 */
 	struct outer outer;
 
 	__u16 fragment;      /* IPv4 flags and offset, host byte order */

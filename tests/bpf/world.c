@@ -370,6 +370,15 @@ void world_settle(struct fixture *f, __u32 service, __u32 backend)
 	world_service_set(f, service, &s);
 }
 
+void world_set_mtu(struct fixture *f, __u32 id, __u16 mtu)
+{
+	struct backend b;
+
+	assert_true(map_get(f->backends, &id, &b));
+	b.mtu = mtu;
+	map_set(f->backends, &id, &b);
+}
+
 void world_set_reset_below(struct fixture *f, __u32 backend, __u16 below)
 {
 	struct backend b;
@@ -397,6 +406,24 @@ struct reading world_send(struct fixture *f, const struct segment *s)
 	assert_true(frame_read(&out, &r));
 	assert_true(frame_checksums_right(&out, &r));
 	return r;
+}
+
+bool world_becomes(struct fixture *f, const char *what, const struct segment *in, enum outcome outcome,
+		   const struct segment *wanted)
+{
+	struct frame given, expected, got;
+	enum outcome is;
+
+	frame_build(in, &given);
+	frame_build(wanted ? wanted : in, &expected);
+	if (!fixture_takes(&given))
+		return true;
+	is = fixture_run(f, &given, &got);
+	if (is == outcome && frame_equal(&got, &expected))
+		return true;
+	fprintf(stderr, "%s: outcome %d, wanted %d\n", what, is, outcome);
+	frame_print_difference(&got, &expected);
+	return false;
 }
 
 void world_send_dropped(struct fixture *f, const struct segment *s, __u32 service, enum drop_reason reason)

@@ -60,7 +60,9 @@ enum world_service {
 #define SOURCE6 2
 #define CLIENT4 "192.0.2.7" /* reached by the interface that frames come in on */
 #define CLIENT6 "2001:db8::7"
-#define FAR_CLIENT4 "198.51.100.7"   /* reached by another one */
+#define FAR_CLIENT4 "198.51.100.7" /* reached by another one */
+#define ROUTER4 "192.0.2.254"      /* on the way to the clients */
+#define ROUTER6 "2001:db8::fe"
 #define SILENT_CLIENT4 "203.0.113.7" /* on the link, MAC not known */
 #define STRANGER4 "100.64.0.7"       /* no route to it */
 #define LOST_CLIENT4 "198.18.0.7"    /* reached by an interface that is not in the devices map */
@@ -123,8 +125,16 @@ void world_add_backend(struct fixture *f, __u32 id, __u32 service, const char *a
 /* Sends a packet that must be forwarded over the interface it came in on. Return: what came out. */
 struct reading world_send(struct fixture *f, const struct segment *s);
 
+/* Sends a packet that must come out as @wanted says, byte for byte; @wanted NULL: as it came in. False with what is
+ * wrong printed, @what before it. */
+bool world_becomes(struct fixture *f, const char *what, const struct segment *in, enum outcome outcome,
+		   const struct segment *wanted);
+
 /* Sends a packet that must be dropped, under @reason of @service. */
 void world_send_dropped(struct fixture *f, const struct segment *s, __u32 service, enum drop_reason reason);
+
+/* @service's backend @id: how large a packet its link takes. */
+void world_set_mtu(struct fixture *f, __u32 id, __u16 mtu);
 
 /* How far a drain by reset has come at a backend: see struct backend. */
 void world_set_reset_below(struct fixture *f, __u32 backend, __u16 below);
