@@ -288,14 +288,17 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, str
 	enum verdict verdict;
 	__u32 *service;
 
-	if (parsed == NOT_OURS)
+	if (parsed == IS_ICMP && !whole)
+		return VERDICT_ICMP;
+	if (parsed == NOT_OURS || parsed == IS_ICMP) {
+		if (whole && p->fragment == FRAGMENT_FIRST)
+			fragment_passes(p);
 		return VERDICT_PASS;
+	}
 	if (parsed == BROKEN)
 		return split_broken(p);
 	if (parsed == RARE)
 		return VERDICT_RARE;
-	if (parsed == IS_ICMP)
-		return whole ? VERDICT_PASS : VERDICT_ICMP;
 	if (whole && p->fragment == FRAGMENT_LATER)
 		return split_fragment(f, p, ret);
 	key.address = p->destination;
