@@ -9,12 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/pkt_cls.h>
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "fixture.h"
 #include "headgate.skel.h"
 
+#define TC_FRAME_MAX 3500 /* a page, less what goes around it */
+#define TOO_BIG_BUDGET_BYTES 16
 #define FLOWS_DEFAULT 4096
 #define PORTS_DEFAULT 16384
 
@@ -31,11 +35,14 @@ static const struct hook_words {
 	} verdict[VERDICTS];
 } hooks[HOOKS] = {
 	[HOOK_XDP] = {"xdp", {{XDP_PASS, PASSED}, {XDP_DROP, DROPPED}, {XDP_TX, SENT}, {XDP_REDIRECT, SENT}}},
+	[HOOK_TC] =
+		{"tc",
+		 {{TC_ACT_UNSPEC, PASSED}, {TC_ACT_SHOT, DROPPED}, {TC_ACT_REDIRECT, SENT}, {TC_ACT_REDIRECT, SENT}}},
 };
 
 static struct bpf_program *program_of(struct headgate_bpf *s)
 {
-	return s->progs.headgate_xdp;
+	return fixture_hook == HOOK_TC ? s->progs.headgate_tc : s->progs.headgate_xdp;
 }
 
 const char *fixture_hook_name(void)
@@ -43,9 +50,19 @@ const char *fixture_hook_name(void)
 	return hooks[fixture_hook].name;
 }
 
+/* An skb has to have some data behind its Ethernet header, and all of an IP header where it says that it has one. */
+static __u32 smallest_skb(const struct frame *f)
+{
+	__u32 type = get16(f->data + 12);
+
+	return ETHERNET_BYTES + (type == 0x0800 ? 20 : type == 0x86dd ? 40 : 1);
+}
+
 bool fixture_takes(const struct frame *f)
 {
-	return f->bytes >= ETHERNET_BYTES;
+	if (fixture_hook == HOOK_XDP)
+		return f->bytes >= ETHERNET_BYTES;
+	return f->bytes >= smallest_skb(f) && f->bytes <= TC_FRAME_MAX;
 }
 
 static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
@@ -115,6 +132,7 @@ struct fixture *fixture_new(const struct fixture_sizes *sizes)
 		.service_counters = bpf_map__fd(s->maps.service_counters),
 		.backend_counters = bpf_map__fd(s->maps.backend_counters),
 		.measurements = bpf_map__fd(s->maps.measurements),
+		.too_big_budget = bpf_map__fd(s->maps.too_big_budget),
 	};
 	return f;
 }
@@ -189,6 +207,7 @@ void fixture_forget(struct fixture *f)
 	map_empty(f->established);
 	map_empty(f->source_ports);
 	map_empty(f->sampled_flows);
+	zero_counters(f->too_big_budget, 1, TOO_BIG_BUDGET_BYTES);
 }
 
 void fixture_reset(struct fixture *f)

@@ -17,7 +17,7 @@
 #define BACKENDS_MAX 512
 #define ROWS_MAX 64
 
-enum hook { HOOK_XDP, HOOKS };
+enum hook { HOOK_XDP, HOOK_TC, HOOKS };
 
 /* The hook that fixtures run. */
 extern enum hook fixture_hook;
@@ -49,7 +49,7 @@ struct fixture_sizes {
 struct fixture {
 	struct headgate_bpf *skeleton;
 	int program;
-	int action; /* the hook's own word for the last run's outcome: enum xdp_action */
+	int action; /* the hook's own word for the last run's outcome: enum xdp_action, TC_ACT_... */
 	int vips;
 	int vip_addresses;
 	int server_ids;
@@ -70,12 +70,13 @@ struct fixture {
 	int service_counters;
 	int backend_counters;
 	int measurements;
+	int too_big_budget;
 };
 
 struct fixture *fixture_new(const struct fixture_sizes *sizes);
 void fixture_free(struct fixture *f);
 
-/* Forgets fragments and flows. */
+/* Forgets fragments, flows, and how many "too big" were sent. */
 void fixture_forget(struct fixture *f);
 
 /* Forgets fragments, flows, ports, wanted neighbours, cohorts and counts; what was configured stays. */

@@ -20,6 +20,7 @@
 #include "decap.skel.h"
 #include "fixture.h"
 #include "random.h"
+#include "reading.h"
 
 #define VIP4 "10.0.0.10"
 #define VIP6 "fd00:aa::10"
@@ -73,12 +74,6 @@ struct programs {
 	struct decap_bpf *skeleton;
 	int xdp, tc, outcomes;
 };
-
-static void put16(__u8 *to, __u32 value)
-{
-	to[0] = value >> 8;
-	to[1] = value;
-}
 
 static bool is_ipv6(const char *address)
 {

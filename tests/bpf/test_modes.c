@@ -294,6 +294,24 @@ static void what_does_not_fit_the_link_is_told_so(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* Whoever sends much that is too big must not have as much sent: at once it is 50, then 1 000 a second. */
+static void answers_to_what_does_not_fit_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct kind kind = {.ip_bytes = 1401};
+	struct segment in = segment_of(&kind, DNAT4_UDP);
+	struct frame frame, out;
+	__u32 sent = 0;
+
+	world_set_mtu(f, DNAT4_UDP, 1400);
+	frame_build(&in, &frame);
+	for (int i = 0; i < 1000; i++)
+		sent += fixture_run(f, &frame, &out) == SENT;
+	assert_in_range(sent, 50, 500);
+	assert_int_equal(fixture_service_counters(f, DNAT4_UDP).drops[DROP_TOO_BIG], 1000);
+	assert_int_equal(fixture_service_counters(f, DNAT4_UDP).too_big_answers, sent);
+}
+
 /* Everything before the first byte of the transport header behind the ports: one after the other cut off. */
 static void check_cuts(struct fixture *f, const struct segment *s, __u32 service)
 {
@@ -371,6 +389,7 @@ int main(void)
 		TEST(flows_differ_in_their_outer_headers),
 		TEST(a_tunnel_without_a_source_drops),
 		TEST(what_does_not_fit_the_link_is_told_so),
+		TEST(answers_to_what_does_not_fit_are_bounded),
 		TEST(no_frame_that_was_cut_off_is_sent),
 		TEST(tags_and_extensions_of_others_pass),
 	};
