@@ -278,7 +278,7 @@ static __always_inline void parse_udp(const struct frame *f, struct packet *p, _
 		return;
 	}
 	bytes = bpf_ntohs(udp->len);
-	if (bytes < sizeof(*udp) || (bytes > l4_bytes && p->fragment == FRAGMENT_NONE))
+	if (bytes < sizeof(*udp) || l4_bytes < sizeof(*udp) || (bytes > l4_bytes && p->fragment == FRAGMENT_NONE))
 		p->malformed = 1;
 	if (f->gso_bytes && f->gso_bytes + sizeof(*udp) < l4_bytes)
 		p->wire_bytes = p->bytes - l4_bytes + sizeof(*udp) + f->gso_bytes;
