@@ -95,56 +95,6 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 		assert_int_equal(bpf_map__set_type(s->maps.half_open, BPF_MAP_TYPE_HASH), 0);
 }
 
-struct fixture *fixture_new(const struct fixture_sizes *sizes)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-	struct headgate_bpf *s = headgate_bpf__open();
-	struct bpf_program *program;
-
-	assert_non_null(f);
-	assert_non_null(s);
-	size_maps(s, sizes);
-	bpf_map__set_autocreate(s->maps.chained, false);
-	bpf_object__for_each_program(program, s->obj) if (bpf_program__type(program) == BPF_PROG_TYPE_XDP)
-		bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
-	if (headgate_bpf__load(s))
-		fail_msg("the program does not load: %s (are you root?)", strerror(errno));
-	*f = (struct fixture){
-		.skeleton = s,
-		.program = bpf_program__fd(program_of(s)),
-		.vips = bpf_map__fd(s->maps.vips),
-		.vip_addresses = bpf_map__fd(s->maps.vip_addresses),
-		.server_ids = bpf_map__fd(s->maps.server_ids),
-		.fragments = bpf_map__fd(s->maps.fragments),
-		.reply_origins = bpf_map__fd(s->maps.reply_origins),
-		.services = bpf_map__fd(s->maps.services),
-		.cohorts = bpf_map__fd(s->maps.cohorts),
-		.rows = bpf_map__fd(s->maps.rows),
-		.half_open = bpf_map__fd(s->maps.half_open),
-		.established = bpf_map__fd(s->maps.established),
-		.source_ports = bpf_map__fd(s->maps.source_ports),
-		.sampled_flows = bpf_map__fd(s->maps.sampled_flows),
-		.sources = bpf_map__fd(s->maps.sources),
-		.backends = bpf_map__fd(s->maps.backends),
-		.next_hops = bpf_map__fd(s->maps.next_hops),
-		.wanted_neighbours = bpf_map__fd(s->maps.wanted_neighbours),
-		.devices = bpf_map__fd(s->maps.devices),
-		.service_counters = bpf_map__fd(s->maps.service_counters),
-		.backend_counters = bpf_map__fd(s->maps.backend_counters),
-		.measurements = bpf_map__fd(s->maps.measurements),
-		.too_big_budget = bpf_map__fd(s->maps.too_big_budget),
-	};
-	return f;
-}
-
-void fixture_free(struct fixture *f)
-{
-	if (!f)
-		return;
-	headgate_bpf__destroy(f->skeleton);
-	free(f);
-}
-
 /* Keys of every map that is emptied or counted here fit. */
 union any_key {
 	struct flow_key flow;
@@ -189,8 +139,8 @@ bool map_get(int map, const void *key, void *ret)
 	return bpf_map_lookup_elem(map, key, ret) == 0;
 }
 
-/* A per-CPU array's value, zero everywhere. */
-static void zero_counters(int map, __u32 entries, size_t bytes)
+/* An array of any kind: enough zeros for every CPU's value. */
+static void zero_array(int map, __u32 entries, size_t bytes)
 {
 	void *zero = calloc(libbpf_num_possible_cpus(), bytes);
 
@@ -200,6 +150,103 @@ static void zero_counters(int map, __u32 entries, size_t bytes)
 	free(zero);
 }
 
+static bool is_usual(const struct fixture_sizes *sizes)
+{
+	return !sizes->half_open && !sizes->established && !sizes->source_ports && !sizes->sampled_flows &&
+	       !sizes->half_open_refuses;
+}
+
+static struct fixture *load(const struct fixture_sizes *sizes)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct headgate_bpf *s = headgate_bpf__open();
+	struct bpf_program *program;
+
+	assert_non_null(f);
+	assert_non_null(s);
+	size_maps(s, sizes);
+	bpf_map__set_autocreate(s->maps.chained, false);
+	bpf_object__for_each_program(program, s->obj) if (bpf_program__type(program) == BPF_PROG_TYPE_XDP)
+		bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
+	if (headgate_bpf__load(s))
+		fail_msg("the program does not load: %s (are you root?)", strerror(errno));
+	*f = (struct fixture){
+		.skeleton = s,
+		.usual = is_usual(sizes),
+		.vips = bpf_map__fd(s->maps.vips),
+		.vip_addresses = bpf_map__fd(s->maps.vip_addresses),
+		.server_ids = bpf_map__fd(s->maps.server_ids),
+		.fragments = bpf_map__fd(s->maps.fragments),
+		.reply_origins = bpf_map__fd(s->maps.reply_origins),
+		.services = bpf_map__fd(s->maps.services),
+		.cohorts = bpf_map__fd(s->maps.cohorts),
+		.rows = bpf_map__fd(s->maps.rows),
+		.half_open = bpf_map__fd(s->maps.half_open),
+		.established = bpf_map__fd(s->maps.established),
+		.source_ports = bpf_map__fd(s->maps.source_ports),
+		.sampled_flows = bpf_map__fd(s->maps.sampled_flows),
+		.sources = bpf_map__fd(s->maps.sources),
+		.backends = bpf_map__fd(s->maps.backends),
+		.next_hops = bpf_map__fd(s->maps.next_hops),
+		.wanted_neighbours = bpf_map__fd(s->maps.wanted_neighbours),
+		.devices = bpf_map__fd(s->maps.devices),
+		.service_counters = bpf_map__fd(s->maps.service_counters),
+		.backend_counters = bpf_map__fd(s->maps.backend_counters),
+		.measurements = bpf_map__fd(s->maps.measurements),
+		.too_big_budget = bpf_map__fd(s->maps.too_big_budget),
+	};
+	return f;
+}
+
+/* One of the usual sizes that nobody uses, empty: loading takes a second. */
+static struct fixture *spare;
+
+struct fixture *fixture_new(const struct fixture_sizes *sizes)
+{
+	struct fixture *f = is_usual(sizes) ? spare : NULL;
+
+	if (f)
+		spare = NULL;
+	else
+		f = load(sizes);
+	f->program = bpf_program__fd(program_of(f->skeleton));
+	return f;
+}
+
+static void wipe(const struct bpf_map *map)
+{
+	switch (bpf_map__type(map)) {
+	case BPF_MAP_TYPE_ARRAY:
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		if (!bpf_map__is_internal(map))
+			zero_array(bpf_map__fd(map), bpf_map__max_entries(map), bpf_map__value_size(map));
+		break;
+	case BPF_MAP_TYPE_HASH:
+	case BPF_MAP_TYPE_LRU_HASH:
+	case BPF_MAP_TYPE_LPM_TRIE:
+	case BPF_MAP_TYPE_DEVMAP_HASH:
+		map_empty(bpf_map__fd(map));
+		break;
+	default: /* the table of programs, and what waits for the daemon */
+		break;
+	}
+}
+
+void fixture_free(struct fixture *f)
+{
+	struct bpf_map *map;
+
+	if (!f)
+		return;
+	if (f->usual && !spare) {
+		bpf_object__for_each_map(map, f->skeleton->obj) wipe(map);
+		spare = f;
+		return;
+	}
+	headgate_bpf__destroy(f->skeleton);
+	free(f);
+}
+
 void fixture_forget(struct fixture *f)
 {
 	map_empty(f->fragments);
@@ -207,7 +254,7 @@ void fixture_forget(struct fixture *f)
 	map_empty(f->established);
 	map_empty(f->source_ports);
 	map_empty(f->sampled_flows);
-	zero_counters(f->too_big_budget, 1, TOO_BIG_BUDGET_BYTES);
+	zero_array(f->too_big_budget, 1, TOO_BIG_BUDGET_BYTES);
 }
 
 void fixture_reset(struct fixture *f)
@@ -215,9 +262,9 @@ void fixture_reset(struct fixture *f)
 	fixture_forget(f);
 	map_empty(f->wanted_neighbours);
 	map_empty(f->cohorts);
-	zero_counters(f->service_counters, SERVICES_MAX, sizeof(struct service_counters));
-	zero_counters(f->backend_counters, BACKENDS_MAX, sizeof(struct backend_counters));
-	zero_counters(f->measurements, BACKENDS_MAX, sizeof(struct measurements));
+	zero_array(f->service_counters, SERVICES_MAX, sizeof(struct service_counters));
+	zero_array(f->backend_counters, BACKENDS_MAX, sizeof(struct backend_counters));
+	zero_array(f->measurements, BACKENDS_MAX, sizeof(struct measurements));
 }
 
 static enum outcome outcome_of(int action)

@@ -48,6 +48,7 @@ struct fixture_sizes {
 /* File descriptors, owned. */
 struct fixture {
 	struct headgate_bpf *skeleton;
+	bool usual; /* its sizes */
 	int program;
 	int action; /* the hook's own word for the last run's outcome: enum xdp_action, TC_ACT_... */
 	int vips;
