@@ -238,5 +238,5 @@ int main(void)
 		TEST(connections_outlive_a_rule_in_nat),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

@@ -192,5 +192,5 @@ int main(void)
 		TEST(a_flow_that_is_met_on_its_way_counts_from_there),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

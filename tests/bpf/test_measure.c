@@ -805,5 +805,5 @@ int main(void)
 		TEST(a_sampled_connection_is_counted_for_its_backend_when_its_slot_moves),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

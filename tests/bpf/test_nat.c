@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <linux/bpf.h>
 #include <stdio.h>
 
 #include "connection.h"
@@ -486,5 +485,5 @@ int main(void)
 		TEST_OWN_WORLD(a_flow_that_finds_the_established_table_full_goes_on),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

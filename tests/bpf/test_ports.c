@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <linux/bpf.h>
 
 #include "connection.h"
 
@@ -234,5 +233,5 @@ int main(void)
 		TEST_OWN_WORLD(a_flow_that_cannot_be_written_down_gives_its_port_back),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

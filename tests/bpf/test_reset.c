@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -516,5 +515,5 @@ int main(void)
 		TEST(a_reset_packet_counts_for_no_backend),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

@@ -166,5 +166,5 @@ int main(void)
 		TEST(first_and_last_slot_are_used),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }

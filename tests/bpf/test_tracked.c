@@ -425,5 +425,5 @@ int main(void)
 		TEST_OWN_WORLD(a_full_established_table_moves_nobody),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return run_on_every_hook(tests);
 }
