@@ -84,7 +84,9 @@ static void add_icmp(struct samples *all, __u32 service, const struct segment *f
 	error.to = said.from;
 	error.icmp_type = ipv6 ? 128 : 8;
 	error.icmp_code = 0;
+	error.inner = NULL;
 	add(all, &error);
+	add_fragments(all, error);
 }
 
 /* The replies of NAT's services are those of a flow that is open. */
