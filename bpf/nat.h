@@ -59,7 +59,7 @@ static __always_inline int nat_allocate(const struct service *s, const struct ba
 	__u32 sources_in_turn = s->source_count ? s->source_count : 1;
 	struct source_port_key key;
 	struct source_port *value;
-	long error;
+	int error; /* before Linux 6.4 a map's errors are an int in a register of 64 bits: no long is ever -EEXIST */
 
 	if (!space)
 		return -(1 + DROP_FLOW_TABLE_FULL);
