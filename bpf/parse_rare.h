@@ -45,6 +45,8 @@ static __always_inline int parse_extensions(const struct frame *f, struct packet
 {
 	__u32 next = p->protocol, at = p->l4;
 
+	/* Linux 6.1 takes no loop that is entered in its middle, as clang may lay it out. */
+#pragma unroll
 	for (int i = 0; i < EXTENSIONS_MAX; i++) {
 		struct extension *e = frame_at(f, at, sizeof(*e));
 		__u32 where;
