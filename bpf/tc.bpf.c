@@ -211,17 +211,19 @@ static __always_inline int answer_with_too_big(struct __sk_buff *skb, struct fra
 /* A copy for the daemon, which sends it in again. */
 static __always_inline int keep_early_fragment(struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 bytes = p->frame_bytes;
+	__u32 last = p->frame_bytes - 1; /* its number: of 0 bytes it is too high */
 	struct early_fragment *early;
 
-	if (!bytes || bytes > EARLY_FRAGMENT_BYTES)
+	if (last >= EARLY_FRAGMENT_BYTES)
 		return TC_ACT_SHOT;
+	/* The size is reckoned from it: Linux 6.1's verifier does not see that a number compared with 0 is above. */
+	asm volatile("" : "+r"(last));
 	early = bpf_ringbuf_reserve(&early_fragments, sizeof(*early), 0);
 	if (!early)
 		return TC_ACT_SHOT;
 	early->ifindex = skb->ifindex;
-	early->length = bytes;
-	if (bpf_skb_load_bytes(skb, 0, early->frame, bytes))
+	early->length = last + 1;
+	if (bpf_skb_load_bytes(skb, 0, early->frame, last + 1))
 		bpf_ringbuf_discard(early, 0);
 	else
 		bpf_ringbuf_submit(early, 0);

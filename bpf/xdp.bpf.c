@@ -132,17 +132,19 @@ static __always_inline int answer_with_too_big(struct xdp_md *ctx, struct frame 
 /* A copy for the daemon, which sends it in again. */
 static __always_inline int keep_early_fragment(struct xdp_md *ctx, const struct packet *p)
 {
-	__u32 bytes = p->frame_bytes;
+	__u32 last = p->frame_bytes - 1; /* its number: of 0 bytes it is too high */
 	struct early_fragment *early;
 
-	if (!bytes || bytes > EARLY_FRAGMENT_BYTES)
+	if (last >= EARLY_FRAGMENT_BYTES)
 		return XDP_DROP;
+	/* The size is reckoned from it: Linux 6.1's verifier does not see that a number compared with 0 is above. */
+	asm volatile("" : "+r"(last));
 	early = bpf_ringbuf_reserve(&early_fragments, sizeof(*early), 0);
 	if (!early)
 		return XDP_DROP;
 	early->ifindex = ctx->ingress_ifindex;
-	early->length = bytes;
-	if (bpf_xdp_load_bytes(ctx, 0, early->frame, bytes))
+	early->length = last + 1;
+	if (bpf_xdp_load_bytes(ctx, 0, early->frame, last + 1))
 		bpf_ringbuf_discard(early, 0);
 	else
 		bpf_ringbuf_submit(early, 0);
