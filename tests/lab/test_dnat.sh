@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# attach: tc generic
 #
 # What only `dnat` has: slots that need no flow state while they are settled, and a static reverse map.
 set -eu

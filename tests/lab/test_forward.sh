@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# attach: tc generic
 # modes: nat dnat
 #
 # What both forwarding modes owe to clients. Services have ports of their own, so that each test that changes weights

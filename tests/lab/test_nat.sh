@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# attach: tc generic
 #
 # What only `nat` has: source addresses and ports of the splitter's own, and their limits.
 set -eu
