@@ -6,6 +6,7 @@
 #   make lint            format, static analysis   V=1     show commands
 #   make install         DESTDIR= PREFIX=          SAN=1   ASan and UBSan
 #   make test ONLY=word  only the tests whose name has the word
+#   sudo make test-kernels  the same, the tests that Debian's 6.1 kernel runs in qemu
 
 O       ?= build
 PREFIX  ?= /usr/local
@@ -89,6 +90,11 @@ test:
 	@$(MAKE) --no-print-directory -j2 tests
 	@tests/run.sh $(O) $(ONLY)
 
+test-kernels:
+	@scripts/install-deps.sh kernels
+	@$(MAKE) --no-print-directory -j2 tests
+	@tests/kernels/run.sh $(O) $(ONLY)
+
 demo:
 	@scripts/install-deps.sh demo
 	@$(MAKE) --no-print-directory -j2 all
@@ -96,7 +102,7 @@ demo:
 
 lint:
 	clang-format --dry-run -Werror $(filter-out vmlinux/%,$(shell git ls-files '*.c' '*.h'))
-	shellcheck -x $(shell git ls-files '*.sh') .ci/run
+	shellcheck -x $(shell git ls-files '*.sh') .ci/run tests/kernels/init
 
 # --- installing ------------------------------------------------------------------------------------------------------
 bindir = $(DESTDIR)$(PREFIX)/bin
@@ -123,6 +129,6 @@ uninstall:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests test demo lint install uninstall clean
+.PHONY: all tests test test-kernels demo lint install uninstall clean
 clean:
 	rm -rf $(O)

@@ -1,16 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-#   scripts/install-deps.sh [test|demo]
+#   scripts/install-deps.sh [test|demo|kernels]
 #
-# Installs what building and testing Headgate (or just its demo) need on Debian, and only what is missing: a second run
-# asks no network.
+# Installs what building and testing Headgate (or just its demo, or also testing on other kernels) need on Debian, and
+# only what is missing: a second run asks no network.
 set -eu
 
 build=(make gcc libc6-dev clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool pkg-config libsystemd-dev libyaml-dev
 	libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libmnl-dev)
 tests=(nginx-light curl iproute2 ethtool python3 procps util-linux)
 [ "${1:-test}" = demo ] || tests+=(libcmocka-dev python3-grpcio openssl prometheus nftables)
+[ "${1:-test}" != kernels ] || tests+=(qemu-system-x86)
 policy=/usr/sbin/policy-rc.d
 
 die()
