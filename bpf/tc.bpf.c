@@ -5,8 +5,9 @@
  */
 #include "icmp.h"
 
-#define TC_ACT_UNSPEC (-1) /* on to the filters of others, where TC_ACT_OK would be the end */
-#define HEADERS_PULLED 256U
+#define TC_ACT_UNSPEC (-1)                      /* on to the filters of others, where TC_ACT_OK would be the end */
+#define HEADERS_PULLED 256U                     /* what nearly every packet has of headers, and more */
+#define HEADERS_PULLED_RARE (HEADERS_MAX + 64U) /* and what any may have */
 
 enum { PART_REPLY, PART_RARE, PART_ICMP, PARTS };
 
@@ -38,10 +39,10 @@ static __always_inline struct frame frame_of(const struct __sk_buff *skb)
 	};
 }
 
-/* The frame with its headers in one piece. */
-static __always_inline struct frame frame_pulled(struct __sk_buff *skb)
+/* The frame with its first @bytes in one piece. */
+static __always_inline struct frame frame_pulled(struct __sk_buff *skb, __u32 bytes)
 {
-	bpf_skb_pull_data(skb, skb->len < HEADERS_PULLED ? skb->len : HEADERS_PULLED);
+	bpf_skb_pull_data(skb, skb->len < bytes ? skb->len : bytes);
 	return frame_of(skb);
 }
 
@@ -156,7 +157,7 @@ static __always_inline int answer_with_reset(struct __sk_buff *skb, const struct
 		answer.check = ~checksum_apply(0xffff, pseudo_sum(p, IPPROTO_TCP, sizeof(answer)));
 	if (bpf_skb_change_tail(skb, reset_frame_bytes(p), 0))
 		return TC_ACT_SHOT;
-	f = frame_pulled(skb);
+	f = frame_pulled(skb, HEADERS_PULLED);
 	return reset_write(&f, p, &answer) ? TC_ACT_SHOT : send_back(skb);
 }
 
@@ -240,7 +241,7 @@ SEC("tc")
 int headgate_tc(struct __sk_buff *skb)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_pulled(skb);
+	struct frame f = frame_pulled(skb, HEADERS_PULLED);
 	struct departure to = {};
 
 	if (!space)
@@ -270,7 +271,7 @@ SEC("tc")
 int headgate_tc_reply(struct __sk_buff *skb)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_pulled(skb);
+	struct frame f = frame_pulled(skb, HEADERS_PULLED);
 	struct departure to = {};
 
 	if (!space)
@@ -294,7 +295,7 @@ SEC("tc")
 int headgate_tc_rare(struct __sk_buff *skb)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_pulled(skb);
+	struct frame f = frame_pulled(skb, HEADERS_PULLED_RARE);
 	struct departure to = {};
 
 	if (!space)
@@ -321,7 +322,7 @@ SEC("tc")
 int headgate_tc_icmp(struct __sk_buff *skb)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_pulled(skb);
+	struct frame f = frame_pulled(skb, HEADERS_PULLED);
 	struct departure to = {};
 
 	if (!space)
