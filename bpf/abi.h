@@ -203,8 +203,13 @@ struct fragment {
 };
 _Static_assert(sizeof(struct fragment) == 32, "ABI");
 
-/* A fragment that came before its first one, handed to the daemon, which sends it again a little later. */
+/* A fragment that came before its first one, handed to the daemon, which has it come in again a little later, with a
+ * source MAC that says so. */
 #define EARLY_FRAGMENT_BYTES 2048U
+#define EARLY_FRAGMENT_MAC                                                                                             \
+	{                                                                                                              \
+		0x02, 0x68, 0x67, 0, 0, 0x02                                                                           \
+	}
 struct early_fragment {
 	__u32 ifindex;
 	__u32 length; /* of @frame */

@@ -4,18 +4,22 @@
 
 /*
  * Fragments. The first one has the ports and is decided like any packet; what was decided is kept for the others. One
- * that comes before it is handed to the daemon, which sends it in again, once, a little later.
+ * that comes before it is handed to the daemon, which has it come in again, once, a little later.
  */
 #include "count.h"
 #include "flow.h"
 
 #define FRAGMENT_TICKS 30 /* a datagram is not put together for longer than about so many seconds */
 
-/* The source MAC that the daemon gives a fragment that it sends in again: 02:68:67:00:00:02. */
+/* The source MAC that the daemon gives a fragment that it sends in again: EARLY_FRAGMENT_MAC. */
 static __always_inline bool fragment_again(const struct ethhdr *eth)
 {
-	return eth->h_source[0] == 0x02 && eth->h_source[1] == 0x68 && eth->h_source[2] == 0x67 && !eth->h_source[3] &&
-	       !eth->h_source[4] && eth->h_source[5] == 0x02;
+	static const __u8 again[] = EARLY_FRAGMENT_MAC;
+
+	for (__u32 i = 0; i < sizeof(again); i++)
+		if (eth->h_source[i] != again[i])
+			return false;
+	return true;
 }
 
 static __always_inline void fragment_key_of(const struct packet *p, struct fragment_key *ret)
@@ -54,31 +58,54 @@ static __always_inline void fragment_remember(const struct packet *p, const stru
 	bpf_map_update_elem(&fragments, &key, &first, BPF_ANY);
 }
 
-/* A first fragment to a service's address, but not to its port, is this host's, and so are those that follow it. */
+/* Whether fragments from or to these addresses may be of a service: to its address, or from one of its backends'. */
+static __always_inline bool fragment_concerns(const struct packet *p)
+{
+	return bpf_map_lookup_elem(&vip_addresses, &p->destination) ||
+	       bpf_map_lookup_elem(&reply_addresses, &p->source);
+}
+
+/* A first fragment that is none of a service's, though by its addresses it could be: so are those that follow it. */
 static __always_inline void fragment_passes(const struct packet *p)
 {
 	struct fragment first = {.seen = tick_now()};
 	struct fragment_key key;
 
-	if (!bpf_map_lookup_elem(&vip_addresses, &p->destination))
+	if (!fragment_concerns(p))
 		return;
 	fragment_key_of(p, &key);
 	bpf_map_update_elem(&fragments, &key, &first, BPF_ANY);
 }
 
-/* A fragment whose first one is not known: it passes, unless it is to a service's address. */
-static __always_inline enum verdict fragment_early(const struct frame *f, const struct packet *p)
+/**
+ * fragment_early - a fragment whose first one is not known
+ * @ret: with VERDICT_EARLY, ret->service is the one that counts the fragment if it cannot be held; 0: it passes then
+ *
+ * What a backend sends need not be a reply, so it passes when its first one has not come in time.
+ */
+static __always_inline enum verdict fragment_early(const struct frame *f, const struct packet *p, struct departure *ret)
 {
 	__u32 *service = bpf_map_lookup_elem(&vip_addresses, &p->destination);
 	struct ethhdr *eth = frame_at(f, 0, sizeof(*eth));
+	bool once_only = !eth || fragment_again(eth) || p->frame_bytes > EARLY_FRAGMENT_BYTES;
 
-	if (!service || !eth)
+	if (service) {
+		if (p->malformed)
+			return drop(*service, DROP_MALFORMED);
+		if (once_only)
+			return drop(*service, DROP_LONE_FRAGMENT);
+		ret->service = *service;
+		return VERDICT_EARLY;
+	}
+	if (once_only || p->malformed || !bpf_map_lookup_elem(&reply_addresses, &p->source))
 		return VERDICT_PASS;
-	if (p->malformed)
-		return drop(*service, DROP_MALFORMED);
-	if (fragment_again(eth) || p->frame_bytes > EARLY_FRAGMENT_BYTES)
-		return drop(*service, DROP_LONE_FRAGMENT);
 	return VERDICT_EARLY;
+}
+
+/* What becomes of one that there was no room to hold; @service: by fragment_early(). */
+static __always_inline enum verdict fragment_not_held(__u32 service)
+{
+	return service ? drop(service, DROP_LONE_FRAGMENT) : VERDICT_PASS;
 }
 
 #endif

@@ -44,6 +44,14 @@ struct {
 	__type(value, struct fragment);
 } fragments __weak SEC(".maps");
 
+/* Addresses of backends whose replies come by here: a set, for replies' fragments, which have no port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct address);
+	__type(value, __u32);
+} reply_addresses __weak SEC(".maps");
+
 /* Fragments that came before their first one, on their way to the daemon. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

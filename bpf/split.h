@@ -244,7 +244,7 @@ static __always_inline enum verdict split_fragment(const struct frame *f, const 
 	__u32 id;
 
 	if (!first)
-		return fragment_early(f, p);
+		return fragment_early(f, p, ret);
 	if (!first->backend)
 		return VERDICT_PASS;
 	id = first->service;
@@ -338,6 +338,8 @@ static __always_inline enum verdict split_from_backend(const struct frame *f, st
 	verdict = split_reply(f, p, origin, ret);
 	if (p->fragment == FRAGMENT_FIRST && verdict == VERDICT_SEND)
 		fragment_remember(p, ret);
+	else if (p->fragment == FRAGMENT_FIRST && verdict == VERDICT_PASS)
+		fragment_passes(p);
 	return verdict;
 }
 

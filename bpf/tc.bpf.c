@@ -8,6 +8,8 @@
 #define TC_ACT_UNSPEC (-1)                      /* on to the filters of others, where TC_ACT_OK would be the end */
 #define HEADERS_PULLED 256U                     /* what nearly every packet has of headers, and more */
 #define HEADERS_PULLED_RARE (HEADERS_MAX + 64U) /* and what any may have */
+#define MACS_BYTES 12U
+#define TAG_BYTES 4U
 
 enum { PART_REPLY, PART_RARE, PART_ICMP, PARTS };
 
@@ -209,26 +211,47 @@ static __always_inline int answer_with_too_big(struct __sk_buff *skb, struct fra
 	return send_back(skb);
 }
 
-/* A copy for the daemon, which sends it in again. */
-static __always_inline int keep_early_fragment(struct __sk_buff *skb, const struct packet *p)
+/*
+ * A frame as it came, with the tag that is beside the skb. 0 or -1.
+ * @last: number of its last byte. The size is reckoned from it: Linux 6.1's verifier does not see that a number
+ * compared with 0 is above.
+ */
+static __always_inline int copy_frame(struct __sk_buff *skb, __u8 *to, __u32 last)
+{
+	__be16 tag[2] = {skb->vlan_proto, bpf_htons(skb->vlan_tci)};
+
+	if (!skb->vlan_present) {
+		asm volatile("" : "+r"(last));
+		return bpf_skb_load_bytes(skb, 0, to, last + 1) ? -1 : 0;
+	}
+	if (last >= EARLY_FRAGMENT_BYTES - TAG_BYTES)
+		return -1;
+	asm volatile("" : "+r"(last));
+	if (bpf_skb_load_bytes(skb, 0, to + TAG_BYTES, last + 1) || bpf_skb_load_bytes(skb, 0, to, MACS_BYTES))
+		return -1;
+	__builtin_memcpy(to + MACS_BYTES, tag, sizeof(tag));
+	return 0;
+}
+
+/* A copy for the daemon, which has it come in again. 0 or -1: there is no room. */
+static __always_inline int hold_early_fragment(struct __sk_buff *skb, const struct packet *p)
 {
 	__u32 last = p->frame_bytes - 1; /* its number: of 0 bytes it is too high */
 	struct early_fragment *early;
 
 	if (last >= EARLY_FRAGMENT_BYTES)
-		return TC_ACT_SHOT;
-	/* The size is reckoned from it: Linux 6.1's verifier does not see that a number compared with 0 is above. */
-	asm volatile("" : "+r"(last));
+		return -1;
 	early = bpf_ringbuf_reserve(&early_fragments, sizeof(*early), 0);
 	if (!early)
-		return TC_ACT_SHOT;
+		return -1;
 	early->ifindex = skb->ifindex;
-	early->length = last + 1;
-	if (bpf_skb_load_bytes(skb, 0, early->frame, last + 1))
+	early->length = p->frame_bytes + (skb->vlan_present ? TAG_BYTES : 0);
+	if (copy_frame(skb, early->frame, last)) {
 		bpf_ringbuf_discard(early, 0);
-	else
-		bpf_ringbuf_submit(early, 0);
-	return TC_ACT_SHOT;
+		return -1;
+	}
+	bpf_ringbuf_submit(early, 0);
+	return 0;
 }
 
 static __always_inline int go_on_in(struct __sk_buff *skb, __u32 part)
@@ -308,7 +331,9 @@ int headgate_tc_rare(struct __sk_buff *skb)
 	case VERDICT_TOO_BIG:
 		return answer_with_too_big(skb, &f, space, &to);
 	case VERDICT_EARLY:
-		return keep_early_fragment(skb, &space->packet);
+		if (hold_early_fragment(skb, &space->packet) && fragment_not_held(to.service) == VERDICT_PASS)
+			return TC_ACT_UNSPEC;
+		return TC_ACT_SHOT;
 	case VERDICT_DROP:
 		return TC_ACT_SHOT;
 	case VERDICT_REPLY:

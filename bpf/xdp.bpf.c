@@ -129,26 +129,27 @@ static __always_inline int answer_with_too_big(struct xdp_md *ctx, struct frame 
 	return XDP_TX;
 }
 
-/* A copy for the daemon, which sends it in again. */
-static __always_inline int keep_early_fragment(struct xdp_md *ctx, const struct packet *p)
+/* A copy for the daemon, which has it come in again. 0 or -1: there is no room. */
+static __always_inline int hold_early_fragment(struct xdp_md *ctx, const struct packet *p)
 {
 	__u32 last = p->frame_bytes - 1; /* its number: of 0 bytes it is too high */
 	struct early_fragment *early;
 
 	if (last >= EARLY_FRAGMENT_BYTES)
-		return XDP_DROP;
+		return -1;
 	/* The size is reckoned from it: Linux 6.1's verifier does not see that a number compared with 0 is above. */
 	asm volatile("" : "+r"(last));
 	early = bpf_ringbuf_reserve(&early_fragments, sizeof(*early), 0);
 	if (!early)
-		return XDP_DROP;
+		return -1;
 	early->ifindex = ctx->ingress_ifindex;
 	early->length = last + 1;
-	if (bpf_xdp_load_bytes(ctx, 0, early->frame, last + 1))
+	if (bpf_xdp_load_bytes(ctx, 0, early->frame, last + 1)) {
 		bpf_ringbuf_discard(early, 0);
-	else
-		bpf_ringbuf_submit(early, 0);
-	return XDP_DROP;
+		return -1;
+	}
+	bpf_ringbuf_submit(early, 0);
+	return 0;
 }
 
 static __always_inline int go_on_in(struct xdp_md *ctx, __u32 part)
@@ -228,7 +229,9 @@ int headgate_xdp_rare(struct xdp_md *ctx)
 	case VERDICT_TOO_BIG:
 		return answer_with_too_big(ctx, &f, space, &to);
 	case VERDICT_EARLY:
-		return keep_early_fragment(ctx, &space->packet);
+		if (hold_early_fragment(ctx, &space->packet) && fragment_not_held(to.service) == VERDICT_PASS)
+			return pass(ctx);
+		return XDP_DROP;
 	case VERDICT_DROP:
 		return XDP_DROP;
 	case VERDICT_REPLY:

@@ -57,6 +57,7 @@ static void set_sizes(struct headgate_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.services, l->services);
 	bpf_map__set_max_entries(skeleton->maps.service_counters, l->services);
 	bpf_map__set_max_entries(skeleton->maps.reply_origins, l->backends);
+	bpf_map__set_max_entries(skeleton->maps.reply_addresses, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.server_ids, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.backends, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.backend_identities, l->backends);
@@ -187,6 +188,7 @@ static void take_fds(struct datapath *dp)
 	const struct bpf_map *const map[DATAPATH_MAPS] = {
 		[MAP_VIPS] = dp->skeleton->maps.vips,
 		[MAP_VIP_ADDRESSES] = dp->skeleton->maps.vip_addresses,
+		[MAP_REPLY_ADDRESSES] = dp->skeleton->maps.reply_addresses,
 		[MAP_SERVER_IDS] = dp->skeleton->maps.server_ids,
 		[MAP_REPLY_ORIGINS] = dp->skeleton->maps.reply_origins,
 		[MAP_COHORTS] = dp->skeleton->maps.cohorts,

@@ -22,6 +22,7 @@ struct datapath;
 enum datapath_map {
 	MAP_VIPS,               /* struct service_key -> u32 */
 	MAP_VIP_ADDRESSES,      /* struct address -> u32 */
+	MAP_REPLY_ADDRESSES,    /* struct address -> u32, unread */
 	MAP_SERVER_IDS,         /* struct server_id_key -> u32 */
 	MAP_REPLY_ORIGINS,      /* struct service_key -> struct reply_origin */
 	MAP_COHORTS,            /* struct cohort_key -> struct cohort */

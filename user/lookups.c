@@ -51,6 +51,19 @@ static uint32_t find_heir(struct splitter *sp, uint32_t backend, const struct se
 	return leaving;
 }
 
+/* Whether another id whose replies come by here has the same address, whatever its port. */
+static bool shares_address(struct splitter *sp, uint32_t backend)
+{
+	const struct address *address = &sp->backends[backend].identity.address;
+	struct id_list used = backends_used(sp);
+
+	for (uint32_t i = 0; i < used.count; i++)
+		if (used.id[i] != backend && address_equal(&sp->backends[used.id[i]].identity.address, address) &&
+		    answers_here(sp, used.id[i]))
+			return true;
+	return false;
+}
+
 /* Takes an origin away, or leaves it to a backend of another variant or service that has it too. */
 static int forget_origin(struct splitter *sp, uint32_t backend)
 {
@@ -58,13 +71,17 @@ static int forget_origin(struct splitter *sp, uint32_t backend)
 	struct reply_origin origin;
 	const struct backend *heir;
 	uint32_t id;
+	int error;
 
 	if (datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin))
 		return 0;
 	id = find_heir(sp, backend, &key);
 	heir = datapath_backend(sp->datapath, id);
-	if (!id)
-		return delete_if_there(sp, MAP_REPLY_ORIGINS, &key);
+	if (!id) {
+		error = delete_if_there(sp, MAP_REPLY_ORIGINS, &key);
+		return error || shares_address(sp, backend) ? error
+							    : delete_if_there(sp, MAP_REPLY_ADDRESSES, &key.address);
+	}
 	origin.mode = datapath_service(sp->datapath, heir->service)->mode;
 	origin.backend = origin.mode == FORWARD_NAT ? heir->endpoint : id;
 	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
@@ -76,6 +93,8 @@ int lookups_write_origin(struct splitter *sp, uint32_t backend)
 	const struct service *s = datapath_service(sp->datapath, b->service);
 	struct service_key key = origin_key(sp, backend);
 	struct reply_origin origin = {.backend = backend, .mode = s->mode}, old;
+	const uint32_t member = 1;
+	int error;
 
 	/* Of one endpoint's NAT backends one owns its source ports, so that they are unique. */
 	if (s->mode == FORWARD_NAT && datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &old) == 0 &&
@@ -84,7 +103,8 @@ int lookups_write_origin(struct splitter *sp, uint32_t backend)
 	b->endpoint = origin.backend;
 	if (!answers_here(sp, backend))
 		return forget_origin(sp, backend);
-	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
+	error = datapath_update(sp->datapath, MAP_REPLY_ADDRESSES, &key.address, &member);
+	return error ?: datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
 }
 
 /* --- addresses --- */

@@ -73,6 +73,7 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 	} all[] = {
 		{s->maps.vips, SERVICES_MAX},
 		{s->maps.vip_addresses, SERVICES_MAX},
+		{s->maps.reply_addresses, BACKENDS_MAX},
 		{s->maps.server_ids, BACKENDS_MAX},
 		{s->maps.reply_origins, BACKENDS_MAX},
 		{s->maps.services, SERVICES_MAX},

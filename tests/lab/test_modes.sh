@@ -147,9 +147,11 @@ changed_to() # MODE NUMBER
 		vip="$vip"
 	if [ "$2" -lt 2 ]; then
 		lab_assert "len(d) == 1 and d[0]['value']['mode'] == $2" "$origins"
+		lab_assert '[e["key"]["word"][3] for e in d] == [11 << 24 | 20 << 8 | 10]' "$(entries reply_addresses)"
 		lab_assert 'all("server_bytes" in v and "measured" in v and "active" in v for v in d["variants"])' "$service"
 	else
 		lab_assert 'd == []' "$origins"
+		lab_assert 'd == []' "$(entries reply_addresses)"
 		lab_assert 'not any(k in x for v in d["variants"] for x in [v, *v["backends"]]
 			for k in ("server_packets", "server_bytes", "measured", "active"))' "$service"
 		lab_assert '"sampled" not in d and all("opened" in v and "rate" in v for v in d["variants"])' "$service"
@@ -209,7 +211,35 @@ test_an_endpoint_that_two_services_share_answers_while_one_of_them_wants_it()
 		printf "interfaces: [front, back]\nservices:\n  a: $both\n  b: $both\n" 10 "$1" 11 "$2" >"$LAB/headgate.yaml"
 		lab_headgate reload
 		lab_assert "len(d) == $3" "$(entries reply_origins)"
+		lab_assert "len(d) == $3" "$(entries reply_addresses)"
 	done
+}
+
+# Two ports of one backend: it is of no service's any more when the second is gone.
+test_an_address_that_two_endpoints_share_answers_while_one_of_them_is_there()
+{
+	local one two
+	one=$(variants 10.20.0.11:8000) two=$(variants 10.20.0.11:8001)
+	cat >"$LAB/headgate.yaml" <<-END
+		interfaces: [front, back]
+		services:
+		  a: {address: 10.0.0.10, port: 8000, forward: nat, drain: {timeout: 1s, limit: 1s}, $one}
+		  b: {address: 10.0.0.10, port: 8001, forward: dnat, drain: {timeout: 1s, limit: 1s}, $two}
+	END
+	lab_headgate reload
+	lab_assert 'len(d) == 2' "$(entries reply_origins)"
+	sed -i '/  a:/d' "$LAB/headgate.yaml"
+	lab_headgate reload
+	LAB_WAIT_S=30 lab_wait "the first to be gone" entries_number reply_origins 1
+	entries_number reply_addresses 1
+	sed -i '/  b:/d; s/services:/services: {}/' "$LAB/headgate.yaml"
+	lab_headgate reload
+	LAB_WAIT_S=30 lab_wait "the second to be gone" entries_number reply_addresses 0
+}
+
+entries_number() # MAP COUNT
+{
+	lab_assert "len(d) == $2" "$(entries "$1")"
 }
 
 # --- what programs read -----------------------------------------------------------------------------------------------
