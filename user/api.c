@@ -137,17 +137,24 @@ static json_t *report_warnings(const struct daemon *d)
 	return array;
 }
 
+static json_t *report_early(const struct daemon *d)
+{
+	struct early_counts counts = early_counts(d->early);
+
+	return json_pack("{s:I, s:I}", "resent", (json_int_t)counts.resent, "dropped", (json_int_t)counts.dropped);
+}
+
 static unsigned int get_status(struct exchange *x)
 {
 	struct daemon *d = x->daemon;
 	struct report_view view = view_of(d);
 
-	x->answer = json_pack("{s:s, s:i, s:i, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:I}", "version", HEADGATE_VERSION,
-			      "abi", HEADGATE_ABI, "pid", (int)getpid(), "uptime_s", (now_ns() - d->started_ns) / 1e9,
-			      "adopted", datapath_adopted(d->datapath), "config", d->options.config, "interfaces",
-			      report_interfaces(d), "services", report_services(&view), "flows",
-			      report_flow_totals(d->splitter), "warnings", report_warnings(d), "memory_bytes",
-			      (json_int_t)datapath_memory_bytes(d->datapath));
+	x->answer = json_pack("{s:s, s:i, s:i, s:f, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "version",
+			      HEADGATE_VERSION, "abi", HEADGATE_ABI, "pid", (int)getpid(), "uptime_s",
+			      (now_ns() - d->started_ns) / 1e9, "adopted", datapath_adopted(d->datapath), "config",
+			      d->options.config, "interfaces", report_interfaces(d), "services", report_services(&view),
+			      "flows", report_flow_totals(d->splitter), "early_fragments", report_early(d), "warnings",
+			      report_warnings(d), "memory_bytes", (json_int_t)datapath_memory_bytes(d->datapath));
 	return 200;
 }
 

@@ -271,6 +271,9 @@ static int start_datapath(struct daemon *d, const struct model *wanted, struct r
 		return error;
 	log_info("%s",
 		 datapath_adopted(d->datapath) ? "adopted the data path that was running" : "loaded the data path");
+	error = early_create(d->datapath, &d->early);
+	if (error)
+		return refuse(why, -error, "cannot read the ring buffer of fragments: %s", strerror(-error));
 	error = splitter_create(d->datapath, &d->splitter);
 	return error ? refuse(why, -error, "cannot take over what is pinned in %s: %s", d->options.pins,
 			      strerror(-error))
@@ -334,6 +337,7 @@ void daemon_stop(struct daemon *d)
 	patrol_destroy(d->patrol);
 	rates_destroy(d->rates);
 	splitter_destroy(d->splitter);
+	early_destroy(d->early);
 	datapath_close(d->datapath);
 	netlink_close(d->netlink);
 	routes_free(d->routes);

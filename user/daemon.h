@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "datapath.h"
+#include "early.h"
 #include "netlink.h"
 #include "patrol.h"
 #include "rates.h"
@@ -36,6 +37,7 @@ struct daemon {
 	sd_event *event;
 	struct datapath *datapath;
 	struct splitter *splitter;
+	struct early *early;
 	struct netlink *netlink;
 	struct patrol *patrol;
 	struct rates *rates;

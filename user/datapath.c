@@ -378,6 +378,16 @@ int datapath_probe(struct datapath *dp, const char *interface, uint32_t ifindex,
 	return attach_probe(dp->pins, interface, ifindex, &programs, ret_words, size);
 }
 
+int datapath_early_fragments(const struct datapath *dp)
+{
+	return bpf_map__fd(dp->skeleton->maps.early_fragments);
+}
+
+int datapath_receive_program(const struct datapath *dp)
+{
+	return bpf_program__fd(dp->skeleton->progs.headgate_xdp_receive);
+}
+
 struct service *datapath_service(struct datapath *dp, uint32_t id)
 {
 	return &dp->services[id];

@@ -122,6 +122,11 @@ int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct mea
 /* What the maps take, by the kernel's own account: before Linux 6.4 an estimate, as if they were full. */
 uint64_t datapath_memory_bytes(const struct datapath *dp);
 
+/* For early.c: the ring buffer of fragments that came before their first one, and headgate_xdp_receive. The data path's
+ * own fds. */
+int datapath_early_fragments(const struct datapath *dp);
+int datapath_receive_program(const struct datapath *dp);
+
 /* Returns when every packet that was being decided on when it was called has been decided: an RCU grace period. */
 void datapath_quiesce(struct datapath *dp);
 

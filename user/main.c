@@ -47,6 +47,8 @@ struct program {
 	struct http *http;
 	struct http *metrics;
 	sd_event_source *refresh;
+	sd_event_source *early;
+	sd_event_source *early_due;
 	bool refresh_soon; /* so that message after message does not put it off for ever */
 };
 
@@ -171,6 +173,55 @@ static int on_look(sd_event_source *source, uint64_t usec, void *context)
 	return again_in(source, LOOK_EVERY_US);
 }
 
+static int wait_for_early(struct program *p)
+{
+	uint64_t next_ns = early_next_ns(p->daemon.early);
+
+	if (next_ns == UINT64_MAX)
+		return sd_event_source_set_enabled(p->early_due, SD_EVENT_OFF);
+	sd_event_source_set_time(p->early_due, next_ns / 1000 + 1);
+	return sd_event_source_set_enabled(p->early_due, SD_EVENT_ONESHOT);
+}
+
+/* Fragments that came before their first one. While no more can be held they wait in the kernel, which counts what does
+ * not fit there. */
+static int on_early(sd_event_source *source, int fd, uint32_t events, void *context)
+{
+	struct program *p = context;
+
+	(void)fd;
+	(void)events;
+	if (!early_take(p->daemon.early, now_ns()))
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return wait_for_early(p);
+}
+
+static int on_early_due(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct program *p = context;
+
+	(void)source;
+	(void)usec;
+	early_send(p->daemon.early, now_ns());
+	sd_event_source_set_enabled(p->early, SD_EVENT_ON);
+	return wait_for_early(p);
+}
+
+/* What waits for nobody else comes last: a flood of fragments must not keep anything from being done. */
+static int add_early_events(struct program *p)
+{
+	sd_event *event = p->daemon.event;
+	int r = sd_event_add_io(event, &p->early, early_fd(p->daemon.early), EPOLLIN, on_early, p);
+
+	if (r >= 0)
+		r = sd_event_add_time(event, &p->early_due, CLOCK_MONOTONIC, UINT64_MAX, ACCURACY_US, on_early_due, p);
+	if (r >= 0)
+		r = sd_event_source_set_priority(p->early, SD_EVENT_PRIORITY_IDLE);
+	if (r >= 0)
+		r = sd_event_source_set_priority(p->early_due, SD_EVENT_PRIORITY_IDLE);
+	return r;
+}
+
 static int add_events(struct program *p)
 {
 	sd_event *event = p->daemon.event;
@@ -193,6 +244,8 @@ static int add_events(struct program *p)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_patrol, p);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_look, p);
+	if (r >= 0)
+		r = add_early_events(p);
 	if (r >= 0)
 		r = sd_event_set_watchdog(event, true);
 	return r < 0 ? r : 0;
@@ -320,6 +373,8 @@ int main(int argc, char **argv)
 	http_close(p.http);
 	http_close(p.metrics);
 	sd_event_source_unref(p.refresh);
+	sd_event_source_unref(p.early);
+	sd_event_source_unref(p.early_due);
 	daemon_stop(&p.daemon);
 	sd_event_unref(p.daemon.event);
 	return error < 0 ? 1 : 0;

@@ -45,6 +45,8 @@ static void render_daemon(struct exposition *e, const struct metrics_snapshot *s
 					      "Entries of a flow table, by the last sweep."};
 	static const struct family size = {"headgate_flow_table_size", FAMILY_GAUGE,
 					   "Entries that a flow table can hold."};
+	static const struct family early = {"headgate_early_fragments_total", FAMILY_COUNTER,
+					    "Fragments that came before their first one, by what the daemon did."};
 	char labels[METRICS_TABLES_MAX][64];
 
 	exposition_family(e, &uptime);
@@ -57,6 +59,9 @@ static void render_daemon(struct exposition *e, const struct metrics_snapshot *s
 	exposition_family(e, &size);
 	for (size_t i = 0; i < s->table_count; i++)
 		exposition_integer(e, "", "", labels[i], s->tables[i].size);
+	exposition_family(e, &early);
+	exposition_integer(e, "", "", "outcome=\"resent\"", s->early_resent);
+	exposition_integer(e, "", "", "outcome=\"dropped\"", s->early_dropped);
 }
 
 static void render_ratio(struct exposition *e, const struct subjects *subjects)

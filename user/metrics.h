@@ -60,7 +60,9 @@ struct metrics_snapshot {
 	const char *version;
 	uint32_t abi;
 	double uptime_s;
-	bool adopted; /* the data path is older than this daemon */
+	bool adopted;          /* the data path is older than this daemon */
+	uint64_t early_resent; /* struct early_counts' */
+	uint64_t early_dropped;
 	struct metrics_service *services;
 	size_t service_count;
 	struct metrics_flow_table tables[METRICS_TABLES_MAX];

@@ -170,6 +170,8 @@ int snapshot_render(struct daemon *d, char **ret_text, size_t *ret_length)
 		.abi = HEADGATE_ABI,
 		.uptime_s = (now_ns() - d->started_ns) / 1e9,
 		.adopted = datapath_adopted(d->datapath),
+		.early_resent = early_counts(d->early).resent,
+		.early_dropped = early_counts(d->early).dropped,
 		.services = calloc(model->service_count + 1, sizeof(*s.services)),
 	};
 	int error = s.services ? 0 : -ENOMEM;

@@ -69,6 +69,8 @@ static struct metrics_snapshot make_snapshot(void)
 		.abi = 7,
 		.uptime_s = 12.5,
 		.adopted = true,
+		.early_resent = 41,
+		.early_dropped = 42,
 		.services = calloc(ARRAY_SIZE(services), sizeof(*s.services)),
 		.service_count = ARRAY_SIZE(services),
 		.tables = {{"half_open", 3, 65536}, {"established", 120, 262144}},
@@ -119,7 +121,7 @@ static void an_empty_snapshot_is_a_page_of_the_daemon_alone(void **state)
 
 	(void)state;
 	text = render(&s, &page);
-	assert_int_equal(page.family_count, 2);
+	assert_int_equal(page.family_count, 3); /* information, uptime, early fragments */
 	assert_true(value_of(&page, "headgate_info{version=\"0.0.0\",abi=\"0\",adopted=\"false\"}") == 1);
 	free_page(&page);
 }
@@ -194,6 +196,8 @@ static const struct {
 } others[] = {
 	{"headgate_info{version=\"1.2.3\",abi=\"7\",adopted=\"true\"}", 1},
 	{"headgate_uptime_seconds", 12.5},
+	{"headgate_early_fragments_total{outcome=\"resent\"}", 41},
+	{"headgate_early_fragments_total{outcome=\"dropped\"}", 42},
 	{"headgate_service_info{service=\"dnat-udp\",address=\"10.0.0.13:8000\",protocol=\"udp\",forward=\"dnat\"}", 1},
 	{"headgate_flow_table_entries{table=\"established\"}", 120},
 	{"headgate_flow_table_size{table=\"half_open\"}", 65536},
