@@ -257,10 +257,13 @@ def udp_echo_server(options):
     """Answers every datagram with --name and the datagram, from the address it was sent to."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
         server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         server.bind((options.address, options.port))
         while True:
-            data, client = server.recvfrom(65536)
-            server.sendto(options.name.encode() + b" " + data, client)
+            data, control, _, client = server.recvmsg(65536, 64)
+            address = control[0][2][:16] + bytes(4)  # by whichever interface leads to the client
+            server.sendmsg([options.name.encode() + b" " + data],
+                           [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address)], 0, client)
 
 
 def udp_clients(options):
