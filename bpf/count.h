@@ -38,12 +38,12 @@ static __always_inline void count_departure(const struct packet *p, const struct
 	if (!c)
 		return;
 	if (to->reply) {
-		c->server_packets++;
-		c->server_bytes += p->bytes;
+		c->server_packets += 1 + p->more_packets;
+		c->server_bytes += p->bytes + p->more_bytes;
 		return;
 	}
-	c->client_packets++;
-	c->client_bytes += p->bytes;
+	c->client_packets += 1 + p->more_packets;
+	c->client_bytes += p->bytes + p->more_bytes;
 	if (to->opened)
 		c->opened++;
 }

@@ -88,7 +88,7 @@ static __always_inline void flow_touch(struct flow *f, const struct packet *p)
 	__u32 flags = flow_ends(p, &f->client);
 
 	f->seen = tick_now();
-	f->client.bytes += p->bytes;
+	f->client.bytes += p->bytes + p->more_bytes;
 	if (p->protocol == IPPROTO_TCP && !(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client.next))
 		f->client.next = p->sequence_next;
 	if (refutes_reset(p, f->flags))

@@ -234,7 +234,7 @@ static __always_inline void nat_reply_seen(const struct frame *f, const struct p
 	__u32 before;
 
 	port->seen = tick_now();
-	port->server.bytes += p->bytes;
+	port->server.bytes += p->bytes + p->more_bytes;
 	measure_server(f, p, &port->server, &port->server_next, port->backend);
 	if (p->protocol == IPPROTO_UDP || is_syn_ack(p))
 		flags |= FLOW_REPLIED;

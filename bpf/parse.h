@@ -53,11 +53,13 @@ struct packet {
 	struct address destination;
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 bytes;       /* of the IP packet, as its header says */
-	__u32 frame_bytes; /* of the whole frame */
-	__u32 wire_bytes;  /* of the IP packet as it will leave: less than @bytes where it stands for several */
-	__u16 l3;          /* offset of the IP header in the frame */
-	__u16 l4;          /* and of the transport header; 0: in another fragment */
+	__u32 bytes;        /* of the IP packet, as its header says */
+	__u32 frame_bytes;  /* of the whole frame */
+	__u32 wire_bytes;   /* of the IP packet as it will leave: less than @bytes where it stands for several */
+	__u32 more_packets; /* that it stands for, besides one, */
+	__u32 more_bytes;   /* and what their headers would add to @bytes */
+	__u16 l3;           /* offset of the IP header in the frame */
+	__u16 l4;           /* and of the transport header; 0: in another fragment */
 	__u8 ipv6;
 	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 	__u8 hop_limit;
@@ -241,6 +243,16 @@ static __always_inline int parse_ipv6(const struct frame *f, struct packet *p)
 	return is_extension(ip->nexthdr) ? -RARE : ip->nexthdr;
 }
 
+/* What a packet with so much payload was before the kernel merged it from several (GRO), and will be again (GSO). */
+static __always_inline void unmerge(const struct frame *f, struct packet *p, __u32 payload_bytes)
+{
+	if (!f->gso_bytes || f->gso_bytes >= payload_bytes)
+		return;
+	p->wire_bytes = p->bytes - payload_bytes + f->gso_bytes;
+	p->more_packets = (payload_bytes - 1) / f->gso_bytes;
+	p->more_bytes = p->more_packets * (p->bytes - payload_bytes);
+}
+
 /* Reads what TCP says of itself; @l4_bytes is what the IP header leaves for it. */
 static __always_inline void parse_tcp(const struct frame *f, struct packet *p, __u32 l4_bytes)
 {
@@ -262,8 +274,7 @@ static __always_inline void parse_tcp(const struct frame *f, struct packet *p, _
 	p->sequence_next =
 		p->sequence + (l4_bytes - header_bytes) + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN);
 	p->acknowledged = bpf_ntohl(tcp->ack_seq);
-	if (f->gso_bytes && f->gso_bytes < p->payload_bytes)
-		p->wire_bytes = p->bytes - p->payload_bytes + f->gso_bytes;
+	unmerge(f, p, p->payload_bytes);
 }
 
 /* A first fragment holds less than its datagram. */
@@ -280,8 +291,8 @@ static __always_inline void parse_udp(const struct frame *f, struct packet *p, _
 	bytes = bpf_ntohs(udp->len);
 	if (bytes < sizeof(*udp) || l4_bytes < sizeof(*udp) || (bytes > l4_bytes && p->fragment == FRAGMENT_NONE))
 		p->malformed = 1;
-	if (f->gso_bytes && f->gso_bytes + sizeof(*udp) < l4_bytes)
-		p->wire_bytes = p->bytes - l4_bytes + sizeof(*udp) + f->gso_bytes;
+	if (l4_bytes > sizeof(*udp))
+		unmerge(f, p, l4_bytes - sizeof(*udp));
 }
 
 /**

@@ -93,7 +93,7 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 	if (!f)
 		return true;
 	f->seen = tick_now();
-	f->client.bytes += p->bytes;
+	f->client.bytes += p->bytes + p->more_bytes;
 	if (packet_opens(p))
 		return false;
 	sampled_establish(p, f);
@@ -115,7 +115,7 @@ static __always_inline void sampled_reply(const struct frame *frame, const struc
 	if (!f)
 		return;
 	f->seen = tick_now();
-	f->server.bytes += p->bytes;
+	f->server.bytes += p->bytes + p->more_bytes;
 	if (is_syn_ack(p) && !(f->flags & FLOW_REPLIED)) {
 		f->server_next = p->sequence + 1;
 		measure_syn_ack(&f->server, f->backend);
