@@ -143,7 +143,8 @@ static __always_inline int parse_ethernet(const struct frame *f, struct packet *
 	__u32 l3 = sizeof(*eth);
 	__be16 type;
 
-	if (!eth)
+	/* What is sent to a group is not forwarded (RFC 1812, 5.3.4), nor answered from the group's address. */
+	if (!eth || eth->h_dest[0] & 1)
 		return -NOT_OURS;
 	type = eth->h_proto;
 #pragma unroll

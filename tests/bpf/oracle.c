@@ -406,6 +406,8 @@ const char *oracle_judge(struct oracle *o, const struct frame *in, const struct 
 
 	if (outcome != SENT && !frame_equal(in, out))
 		return "changed, but not sent";
+	if (in->data[0] & 1)
+		return outcome == PASSED ? NULL : "what is for a group of hosts did not pass";
 	switch (kind) {
 	case READ_NOTHING:
 		return outcome == PASSED ? NULL : "what cannot be read did not pass";

@@ -166,6 +166,33 @@ static void what_is_not_for_a_service_passes_untouched(void **state)
 	CHECK_CASES(*state, cases);
 }
 
+/* As to any router: RFC 1812, 5.3.4. An answer would have a group for its sender. */
+static void frames_to_a_group_of_hosts_pass(void **state)
+{
+	static const __u8 groups[][6] = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x01, 0x00, 0x5e, 0x00, 0x00, 0x0a}};
+	static const struct segment packets[] = {
+		{TO_VIP4(NAT_PORT), .flags = SYN},
+		{TO_VIP6(DNAT_PORT), .flags = SYN},
+		{TO_VIP4(DNAT_PORT), UDP, .vlan = {10}},
+		{TO_VIP4(DNAT_PORT), UDP, .payload_bytes = 64, .cut_bytes = 32},
+		{FROM_BACKEND4(CLIENT4), .flags = ACK},
+		{.from = CLIENT4, .to = VIP4, .protocol = IPPROTO_ICMP, .icmp_type = 8, .payload_bytes = 8},
+		{.from = CLIENT6, .to = VIP6, .protocol = IPPROTO_ICMPV6, .icmp_type = 128, .payload_bytes = 8},
+	};
+	struct fixture *f = *state;
+	struct frame in, out;
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		for (size_t k = 0; k < sizeof(packets) / sizeof(packets[0]); k++) {
+			frame_build(&packets[k], &in);
+			memcpy(in.data, groups[i], sizeof(groups[i]));
+			assert_int_equal(fixture_run(f, &in, &out), PASSED);
+			assert_true(frame_equal(&out, &in));
+		}
+	assert_int_equal(fixture_drops(f), 0);
+	assert_int_equal(map_entries(f->half_open), 0);
+}
+
 /* Mapped addresses are how maps name IPv4; no packet may carry them, or IPv6 would reach the flows of IPv4 clients. */
 static void mapped_addresses_in_a_packet_are_no_service_s(void **state)
 {
@@ -396,6 +423,7 @@ int main(void)
 		TEST(every_family_mode_and_protocol_is_rewritten_both_ways),
 		TEST(odd_but_valid_packets_are_rewritten),
 		TEST(what_is_not_for_a_service_passes_untouched),
+		TEST(frames_to_a_group_of_hosts_pass),
 		TEST(mapped_addresses_in_a_packet_are_no_service_s),
 		TEST(malformed_packets_pass_unless_they_are_for_a_service),
 		TEST(what_cannot_be_forwarded_is_dropped_under_its_reason),
