@@ -13,9 +13,14 @@
 #include "bpffs.h"
 #include "datapath.h"
 
-/* All maps of bpf/maps.h. */
+/* Every map that is pinned: without one of them a data path is not whole. */
 static const char *const map_names[] = {
 	"vips",
+	"vip_addresses",
+	"server_ids",
+	"fragments",
+	"early_fragments",
+	"reply_addresses",
 	"reply_origins",
 	"services",
 	"cohorts",
@@ -33,9 +38,12 @@ static const char *const map_names[] = {
 	"service_counters",
 	"backend_counters",
 	"measurements",
+	"scratch",
 	"silent_counters",
 	"remembered",
-	"scratch",
+	"too_big_budget",
+	"xdp_parts",
+	"tc_parts",
 };
 
 static const char *folder_path(const char *pins, const char *folder, char path[PINS_PATH_SIZE])
