@@ -85,17 +85,19 @@ static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scra
 /* Back out of the interface it came in by, or out of another one. */
 static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to)
 {
+	int action = XDP_TX;
+
 	if (edit(ctx, f, space, to) || forward_to(f, to->hop)) {
 		drop(to->service, DROP_MALFORMED);
 		return XDP_DROP;
 	}
-	count_departure(&space->packet, to);
-	if (to->hop->ifindex == ctx->ingress_ifindex)
-		return XDP_TX;
-	if (bpf_redirect_map(&devices, to->hop->ifindex, XDP_DROP) == XDP_REDIRECT)
-		return XDP_REDIRECT;
-	drop(to->service, DROP_NO_NEXT_HOP);
-	return XDP_DROP;
+	if (to->hop->ifindex != ctx->ingress_ifindex)
+		action = bpf_redirect_map(&devices, to->hop->ifindex, XDP_DROP);
+	if (action == XDP_DROP)
+		drop(to->service, DROP_NO_NEXT_HOP);
+	else
+		count_departure(&space->packet, to);
+	return action;
 }
 
 /* The frame becomes the RST that answers it, and goes back where it came from. */

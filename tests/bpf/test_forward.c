@@ -75,6 +75,7 @@ static void an_interface_that_cannot_be_sent_to_is_a_named_drop(void **state)
 	struct fixture *f = *state;
 	struct segment request = world_request(DNAT4_TCP);
 	struct segment reply = world_reply(DNAT4_TCP, DNAT4_TCP);
+	struct backend_counters counters;
 
 	if (fixture_hook == HOOK_TC)
 		return;
@@ -84,6 +85,10 @@ static void an_interface_that_cannot_be_sent_to_is_a_named_drop(void **state)
 	reply.to = LOST_CLIENT4;
 	assert_int_equal(verdict_of(f, &reply), DROPPED);
 	assert_int_equal(fixture_drops(f), 2);
+	counters = fixture_backend_counters(f, DNAT4_TCP);
+	assert_int_equal(counters.client_packets, 0);
+	assert_int_equal(counters.opened, 0);
+	assert_int_equal(counters.server_packets, 0);
 }
 
 /* The hop in force changes by one bit. */
