@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # modes: nat dnat l2dsr
+# attach: tc generic
 #
 # Datagrams in fragments, in order and in any other, between real clients and servers.
 set -eu
