@@ -204,32 +204,31 @@ static void put_neighbour(struct nlmsghdr *message, uint32_t ifindex, const stru
 	mnl_attr_put(message, NDA_DST, ipv4 ? 4 : sizeof(*a), ipv4 ? &a->word[3] : &a->word[0]);
 }
 
-static int take_neighbour(void *context, const struct nlmsghdr *message)
+static int take_state(void *context, const struct nlmsghdr *message)
 {
 	const struct ndmsg *header = mnl_nlmsg_get_payload(message);
 
 	if (message->nlmsg_type == RTM_NEWNEIGH)
-		*(struct ndmsg *)context = *header;
+		*(uint16_t *)context = header->ndm_state;
 	return 0;
 }
 
 int netlink_probe(struct netlink *n, uint32_t ifindex, const struct address *neighbour)
 {
 	struct nlmsghdr *request = begin_request(n, RTM_GETNEIGH, 0);
-	struct ndmsg known = {.ndm_state = NUD_NONE};
+	uint16_t state = NUD_NONE;
 	int error;
 
 	put_neighbour(request, ifindex, neighbour, 0, 0);
-	error = exchange(n, request, take_neighbour, &known);
+	error = exchange(n, request, take_state, &state);
 	if (error && error != -ENOENT)
 		return error;
-	if (known.ndm_state & (NUD_PERMANENT | NUD_NOARP | NUD_PROBE | NUD_INCOMPLETE))
+	if (state & (NUD_PERMANENT | NUD_NOARP | NUD_PROBE | NUD_INCOMPLETE))
 		return 0; /* nothing to ask, or being asked */
-	if (known.ndm_state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY)) {
+	if (state & (NUD_REACHABLE | NUD_STALE | NUD_DELAY)) {
 		/* NTF_USE would wait for a confirmation by traffic first, which never comes: XDP bypasses the stack. */
 		request = begin_request(n, RTM_NEWNEIGH, NLM_F_ACK);
-		/* Linux 6.1 forgets that it is a router when that isn't said again. */
-		put_neighbour(request, ifindex, neighbour, NUD_PROBE, known.ndm_flags & NTF_ROUTER);
+		put_neighbour(request, ifindex, neighbour, NUD_PROBE, 0);
 		error = exchange(n, request, NULL, NULL);
 		/* Gone or without a MAC since it was looked up: unknown, then. */
 		if (error != -ENOENT && error != -EINVAL)
