@@ -491,10 +491,12 @@ static void a_router_is_still_one_after_a_probe(void **state)
 	(void)state;
 	/* Losing the mark would cost this host its default route. Nobody answers for this one, so it is ours to keep.
 	 */
+	run("echo 60000 >/proc/sys/net/ipv6/neigh/near/retrans_time_ms"); /* it stays in PROBE while we look */
 	run("ip neigh replace fd00::40 dev near lladdr " OTHER_MAC " router nud stale");
 	probe(n, "fd00::40");
 	run("ip neigh show to fd00::40 dev near | grep -q 'router PROBE'");
 	run("ip neigh del fd00::40 dev near");
+	run("echo 20 >/proc/sys/net/ipv6/neigh/near/retrans_time_ms");
 }
 
 static void a_probe_where_there_is_no_interface_is_an_error(void **state)
