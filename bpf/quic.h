@@ -22,7 +22,9 @@ struct quic_long {
 
 static __always_inline void *quic_payload(const struct frame *f, const struct packet *p, __u32 bytes)
 {
-	return frame_at(f, p->l4 + sizeof(struct udphdr), bytes);
+	void *udp = frame_at(f, p->l4, sizeof(struct udphdr) + bytes);
+
+	return udp ? udp + sizeof(struct udphdr) : NULL;
 }
 
 /*
