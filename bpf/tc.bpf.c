@@ -65,9 +65,11 @@ static __always_inline int make_room(struct __sk_buff *skb, struct frame *f, str
 
 static __always_inline __u64 encapsulation_flags(const struct departure *to)
 {
-	__u64 flags =
-		address_is_mapped(&to->tuple.destination) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	/* Segments stay as long as they are: that they fit has been seen to. */
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO;
 
+	flags |=
+		address_is_mapped(&to->tuple.destination) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
 	return to->edit == EDIT_GUE ? flags | BPF_F_ADJ_ROOM_ENCAP_L4_UDP : flags;
 }
 
