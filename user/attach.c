@@ -104,7 +104,10 @@ int attach(const char *pins, uint32_t ifindex, const struct interface_model *wan
 		error = hook_tc_attach(pins, wanted->name, ifindex, programs->tc, why);
 		if (error)
 			return error;
-		hook_xdp_detach(pins, wanted->name, ifindex);
+		error = hook_xdp_detach(pins, wanted->name, ifindex);
+		if (error && error != -ENOENT)
+			return refuse(why, -error, "cannot take the XDP program off %s: %s", wanted->name,
+				      strerror(-error));
 		*ret = made;
 		return 0;
 	}

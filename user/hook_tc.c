@@ -170,15 +170,20 @@ static void forget(const char *pins, const char *interface)
 static int make_qdisc(const char *pins, const char *interface, const struct bpf_tc_hook *hook)
 {
 	char path[PINS_PATH_SIZE], folder[PINS_PATH_SIZE];
-	bool remembered;
+	bool known = false, remembered;
 	int error;
 
-	if (mkdir(pins_path(pins, "tc", interface, "", folder), 0700) && errno != EEXIST)
-		return -errno;
+	if (mkdir(pins_path(pins, "tc", interface, "", folder), 0700)) {
+		if (errno != EEXIST)
+			return -errno;
+		known = true;
+	}
 	remembered = mkdir(pins_path(pins, "tc", interface, "/qdisc", path), 0700) && errno == EEXIST;
 	error = bpf_tc_hook_create((struct bpf_tc_hook *)hook);
 	if (error && !remembered)
 		rmdir(path);
+	if (error && error != -EEXIST && !known)
+		rmdir(folder);
 	return error == -EEXIST ? 0 : error;
 }
 
