@@ -93,20 +93,24 @@ def exchange(options):
     sent = answered = wrong = 0
     count = len(list(orders(options.order, fragments_of(source, destination, b"x" * options.bytes))))
     for which in range(count):
-        payloads = [os.urandom(options.bytes) for _ in range(options.together)]
-        packets = [list(orders(options.order, fragments_of(source, destination, payload)))[which]
-                   for payload in payloads]
-        sender.send(itertools.chain(*zip(*packets)), destination)
-        sent += len(payloads)
-        waiting = set(payloads)
-        while waiting:
-            try:
-                answer = client.recv(65536)
-            except OSError:  # none in time, or ICMP
+        # A datagram may be lost anywhere for reasons of its own; an order that is lost in every try is not.
+        for _ in range(options.tries):
+            payloads = [os.urandom(options.bytes) for _ in range(options.together)]
+            packets = [list(orders(options.order, fragments_of(source, destination, payload)))[which]
+                       for payload in payloads]
+            sender.send(itertools.chain(*zip(*packets)), destination)
+            waiting = set(payloads)
+            while waiting:
+                try:
+                    answer = client.recv(65536)
+                except OSError:  # none in time, or ICMP
+                    break
+                wrong += answer not in waiting
+                waiting.discard(answer)
+            if not waiting:
                 break
-            wrong += answer not in waiting
-            answered += answer in waiting
-            waiting.discard(answer)
+        sent += len(payloads)
+        answered += len(payloads) - len(waiting)
     print(json.dumps({"sent": sent, "answered": answered, "wrong": wrong}))
 
 
@@ -173,6 +177,7 @@ def main():
         sub.add_argument("--bytes", type=int, default=4000)
         sub.add_argument("--order", choices=("ordered", "reversed", "odd-first", "every"), default="reversed")
         sub.add_argument("--together", type=int, default=1)
+        sub.add_argument("--tries", type=int, default=1)
         sub.add_argument("--count", type=int, default=1)
         sub.add_argument("--timeout", type=float, default=3)
         sub.add_argument("--mac")

@@ -52,7 +52,7 @@ listens() # HOST ADDRESS PORT
 answers_all() # HOST ADDRESS PORT [OPTION...]
 {
 	local result
-	result=$(fragments "$1" exchange --to "$2" --port "$3" "${@:4}")
+	result=$(fragments "$1" exchange --to "$2" --port "$3" --tries 3 "${@:4}")
 	lab_assert 'd["sent"] > 0 and d["answered"] == d["sent"] and d["wrong"] == 0' "$result" \
 		early="$(lab_json 'json.dumps(d["early_fragments"])' "$(lab_api GET /v1/status)")"
 }
