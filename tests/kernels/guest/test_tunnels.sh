@@ -183,6 +183,7 @@ lab_begin
 # Every namespace is to have tunl0 and its like, as a host has.
 trap 'echo 1 >$only_in_first; lab_end' EXIT
 echo 0 >$only_in_first
+lab_take_transmitted # by which the client is told what fits a tunnel
 # An answer from an address of its own would not be routed.
 ip -n "$LAB_NAME-splitter" address delete 10.0.0.10/24 dev lo
 ip -n "$LAB_NAME-splitter" address delete fd00:aa::10/64 dev lo
