@@ -101,8 +101,7 @@ static __always_inline struct source_port *nat_port_of(const struct flow_key *ke
 		return NULL;
 	port = bpf_map_lookup_elem(&source_ports, &port_key);
 	if (!port || port->flow.port != key->port || port->flow.service != key->service ||
-	    port->flow.client.word[3] != key->client.word[3] || port->flow.client.word[2] != key->client.word[2] ||
-	    port->flow.client.word[1] != key->client.word[1] || port->flow.client.word[0] != key->client.word[0])
+	    !address_same(&port->flow.client, &key->client))
 		return NULL;
 	return port;
 }
