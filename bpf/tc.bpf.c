@@ -262,22 +262,23 @@ static __always_inline int go_on_in(struct __sk_buff *skb, __u32 part)
 	return TC_ACT_UNSPEC;
 }
 
-SEC("tc")
-int headgate_tc(struct __sk_buff *skb)
+/* What was decided is done. Each program has but the verdicts that it can come to: clang knows them. */
+static __always_inline int carry_out(struct __sk_buff *skb, struct frame *f, struct scratch *space,
+				     enum verdict verdict, const struct departure *to)
 {
-	struct scratch *space = scratch_space();
-	struct frame f = frame_pulled(skb, HEADERS_PULLED);
-	struct departure to = {};
-
-	if (!space)
-		return TC_ACT_UNSPEC;
-	switch (split(&f, false, &space->packet, &to)) {
+	switch (verdict) {
 	case VERDICT_SEND:
-		return send(skb, &f, space, &to);
+		return send(skb, f, space, to);
 	case VERDICT_RESET:
 		return answer_with_reset(skb, &space->packet);
 	case VERDICT_TOO_BIG:
-		return answer_with_too_big(skb, &f, space, &to);
+		return answer_with_too_big(skb, f, space, to);
+	case VERDICT_ECHO:
+		return send_back(skb);
+	case VERDICT_EARLY:
+		if (hold_early_fragment(skb, &space->packet) && fragment_not_held(to->service) == VERDICT_PASS)
+			return TC_ACT_UNSPEC;
+		return TC_ACT_SHOT;
 	case VERDICT_DROP:
 		return TC_ACT_SHOT;
 	case VERDICT_REPLY:
@@ -291,6 +292,18 @@ int headgate_tc(struct __sk_buff *skb)
 	}
 }
 
+SEC("tc")
+int headgate_tc(struct __sk_buff *skb)
+{
+	struct scratch *space = scratch_space();
+	struct frame f = frame_pulled(skb, HEADERS_PULLED);
+	struct departure to = {};
+
+	if (!space)
+		return TC_ACT_UNSPEC;
+	return carry_out(skb, &f, space, split(&f, false, &space->packet, &to), &to);
+}
+
 /* What comes from a backend. */
 SEC("tc")
 int headgate_tc_reply(struct __sk_buff *skb)
@@ -301,18 +314,7 @@ int headgate_tc_reply(struct __sk_buff *skb)
 
 	if (!space)
 		return TC_ACT_UNSPEC;
-	switch (split_from_backend(&f, &space->packet, &to)) {
-	case VERDICT_SEND:
-		return send(skb, &f, space, &to);
-	case VERDICT_RESET:
-		return answer_with_reset(skb, &space->packet);
-	case VERDICT_TOO_BIG:
-		return answer_with_too_big(skb, &f, space, &to);
-	case VERDICT_DROP:
-		return TC_ACT_SHOT;
-	default:
-		return TC_ACT_UNSPEC;
-	}
+	return carry_out(skb, &f, space, split_from_backend(&f, &space->packet, &to), &to);
 }
 
 /* Fragments and IPv6 extension headers from clients, and fragments from anywhere but a datagram's first. */
@@ -325,24 +327,7 @@ int headgate_tc_rare(struct __sk_buff *skb)
 
 	if (!space)
 		return TC_ACT_UNSPEC;
-	switch (split(&f, true, &space->packet, &to)) {
-	case VERDICT_SEND:
-		return send(skb, &f, space, &to);
-	case VERDICT_RESET:
-		return answer_with_reset(skb, &space->packet);
-	case VERDICT_TOO_BIG:
-		return answer_with_too_big(skb, &f, space, &to);
-	case VERDICT_EARLY:
-		if (hold_early_fragment(skb, &space->packet) && fragment_not_held(to.service) == VERDICT_PASS)
-			return TC_ACT_UNSPEC;
-		return TC_ACT_SHOT;
-	case VERDICT_DROP:
-		return TC_ACT_SHOT;
-	case VERDICT_REPLY:
-		return go_on_in(skb, PART_REPLY);
-	default:
-		return TC_ACT_UNSPEC;
-	}
+	return carry_out(skb, &f, space, split(&f, true, &space->packet, &to), &to);
 }
 
 SEC("tc")
@@ -354,16 +339,7 @@ int headgate_tc_icmp(struct __sk_buff *skb)
 
 	if (!space)
 		return TC_ACT_UNSPEC;
-	switch (split_icmp(&f, &space->packet, &to)) {
-	case VERDICT_SEND:
-		return send(skb, &f, space, &to);
-	case VERDICT_ECHO:
-		return send_back(skb);
-	case VERDICT_DROP:
-		return TC_ACT_SHOT;
-	default:
-		return TC_ACT_UNSPEC;
-	}
+	return carry_out(skb, &f, space, split_icmp(&f, &space->packet, &to), &to);
 }
 
 char LICENSE[] __weak SEC("license") = "Dual BSD/GPL";

@@ -160,22 +160,23 @@ static __always_inline int go_on_in(struct xdp_md *ctx, __u32 part)
 	return pass(ctx);
 }
 
-SEC("xdp")
-int headgate_xdp(struct xdp_md *ctx)
+/* What was decided is done. Each program has but the verdicts that it can come to: clang knows them. */
+static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct scratch *space, enum verdict verdict,
+				     const struct departure *to)
 {
-	struct scratch *space = scratch_space();
-	struct frame f = frame_of(ctx);
-	struct departure to = {};
-
-	if (!space)
-		return pass(ctx);
-	switch (split(&f, false, &space->packet, &to)) {
+	switch (verdict) {
 	case VERDICT_SEND:
-		return send(ctx, &f, space, &to);
+		return send(ctx, f, space, to);
 	case VERDICT_RESET:
 		return answer_with_reset(ctx, &space->packet);
 	case VERDICT_TOO_BIG:
-		return answer_with_too_big(ctx, &f, space, &to);
+		return answer_with_too_big(ctx, f, space, to);
+	case VERDICT_ECHO:
+		return XDP_TX;
+	case VERDICT_EARLY:
+		if (hold_early_fragment(ctx, &space->packet) && fragment_not_held(to->service) == VERDICT_PASS)
+			return pass(ctx);
+		return XDP_DROP;
 	case VERDICT_DROP:
 		return XDP_DROP;
 	case VERDICT_REPLY:
@@ -189,6 +190,18 @@ int headgate_xdp(struct xdp_md *ctx)
 	}
 }
 
+SEC("xdp")
+int headgate_xdp(struct xdp_md *ctx)
+{
+	struct scratch *space = scratch_space();
+	struct frame f = frame_of(ctx);
+	struct departure to = {};
+
+	if (!space)
+		return pass(ctx);
+	return carry_out(ctx, &f, space, split(&f, false, &space->packet, &to), &to);
+}
+
 /* What comes from a backend. */
 SEC("xdp")
 int headgate_xdp_reply(struct xdp_md *ctx)
@@ -199,18 +212,7 @@ int headgate_xdp_reply(struct xdp_md *ctx)
 
 	if (!space)
 		return pass(ctx);
-	switch (split_from_backend(&f, &space->packet, &to)) {
-	case VERDICT_SEND:
-		return send(ctx, &f, space, &to);
-	case VERDICT_RESET:
-		return answer_with_reset(ctx, &space->packet);
-	case VERDICT_TOO_BIG:
-		return answer_with_too_big(ctx, &f, space, &to);
-	case VERDICT_DROP:
-		return XDP_DROP;
-	default:
-		return pass(ctx);
-	}
+	return carry_out(ctx, &f, space, split_from_backend(&f, &space->packet, &to), &to);
 }
 
 /* Fragments and IPv6 extension headers from clients, and fragments from anywhere but a datagram's first. */
@@ -223,24 +225,7 @@ int headgate_xdp_rare(struct xdp_md *ctx)
 
 	if (!space)
 		return pass(ctx);
-	switch (split(&f, true, &space->packet, &to)) {
-	case VERDICT_SEND:
-		return send(ctx, &f, space, &to);
-	case VERDICT_RESET:
-		return answer_with_reset(ctx, &space->packet);
-	case VERDICT_TOO_BIG:
-		return answer_with_too_big(ctx, &f, space, &to);
-	case VERDICT_EARLY:
-		if (hold_early_fragment(ctx, &space->packet) && fragment_not_held(to.service) == VERDICT_PASS)
-			return pass(ctx);
-		return XDP_DROP;
-	case VERDICT_DROP:
-		return XDP_DROP;
-	case VERDICT_REPLY:
-		return go_on_in(ctx, PART_REPLY);
-	default:
-		return pass(ctx);
-	}
+	return carry_out(ctx, &f, space, split(&f, true, &space->packet, &to), &to);
 }
 
 SEC("xdp")
@@ -252,16 +237,7 @@ int headgate_xdp_icmp(struct xdp_md *ctx)
 
 	if (!space)
 		return pass(ctx);
-	switch (split_icmp(&f, &space->packet, &to)) {
-	case VERDICT_SEND:
-		return send(ctx, &f, space, &to);
-	case VERDICT_ECHO:
-		return XDP_TX;
-	case VERDICT_DROP:
-		return XDP_DROP;
-	default:
-		return pass(ctx);
-	}
+	return carry_out(ctx, &f, space, split_icmp(&f, &space->packet, &to), &to);
 }
 
 /*
