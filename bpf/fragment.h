@@ -42,9 +42,16 @@ static __always_inline struct fragment *fragment_first(const struct packet *p)
 	return first && tick_now() - first->seen <= FRAGMENT_TICKS ? first : NULL;
 }
 
-static __always_inline void fragment_remember(const struct packet *p, const struct departure *to)
+static __always_inline void fragment_keep(const struct packet *p, const struct fragment *first)
 {
 	struct fragment_key key;
+
+	fragment_key_of(p, &key);
+	bpf_map_update_elem(&fragments, &key, first, BPF_ANY);
+}
+
+static __always_inline void fragment_remember(const struct packet *p, const struct departure *to)
+{
 	struct fragment first = {
 		.client = to->reply ? to->tuple.destination : to->tuple.source,
 		.backend = to->backend,
@@ -54,8 +61,7 @@ static __always_inline void fragment_remember(const struct packet *p, const stru
 		.hash = to->hash,
 	};
 
-	fragment_key_of(p, &key);
-	bpf_map_update_elem(&fragments, &key, &first, BPF_ANY);
+	fragment_keep(p, &first);
 }
 
 /* Whether fragments from or to these addresses may be of a service: to its address, or from one of its backends'. */
@@ -69,12 +75,9 @@ static __always_inline bool fragment_concerns(const struct packet *p)
 static __always_inline void fragment_passes(const struct packet *p)
 {
 	struct fragment first = {.seen = tick_now()};
-	struct fragment_key key;
 
-	if (!fragment_concerns(p))
-		return;
-	fragment_key_of(p, &key);
-	bpf_map_update_elem(&fragments, &key, &first, BPF_ANY);
+	if (fragment_concerns(p))
+		fragment_keep(p, &first);
 }
 
 /**
