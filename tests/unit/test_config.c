@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "config.h"
+#include "config_fixture.h"
 
 #define FOUR_MIB (4U << 20)
 
@@ -48,19 +48,6 @@ static const char full[] =
 	"    cohorts: [{source: \"fd00:9::/32\", variant: blue}]\n"
 	"    measure: 1/65536\n"
 	"    health: {check: grpc, service: inference.v1.Dns, port: 50051, interval: 1m}\n";
-
-static struct model *parse(const char *yaml)
-{
-	struct problems problems = {};
-	struct model *model = NULL;
-	int err = config_parse("t.yaml", yaml, strlen(yaml), &problems, &model);
-
-	if (problems.text)
-		print_error("%s", problems.text);
-	problems_clear(&problems);
-	assert_int_equal(err, 0);
-	return model;
-}
 
 static void assert_endpoint(const struct endpoint *e, const char *want)
 {

@@ -7,26 +7,13 @@
 
 #include <cmocka.h>
 
-#include "config.h"
+#include "config_fixture.h"
 #include "model_diff.h"
 
 #define TOP "interfaces: [eth0]\nservices:\n"
 #define SERVICE(name, address, options, backends)                                                                      \
 	"  " name ": {address: \"" address "\", port: 8000, " options                                                  \
 	", variants: {blue: {weight: 1, backends: [" backends "]}}}\n"
-
-static struct model *parse(const char *yaml)
-{
-	struct problems problems = {};
-	struct model *model = NULL;
-	int err = config_parse("t.yaml", yaml, strlen(yaml), &problems, &model);
-
-	if (problems.text)
-		print_error("%s", problems.text);
-	problems_clear(&problems);
-	assert_int_equal(err, 0);
-	return model;
-}
 
 static void assert_backend(const struct service_model *s, size_t index, const char *want)
 {
