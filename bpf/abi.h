@@ -8,7 +8,7 @@
  * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
  * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
  */
-#define HEADGATE_ABI 3
+#define HEADGATE_ABI 4
 
 #define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
 #define VARIANTS_MAX 16U     /* of one service */
@@ -50,11 +50,12 @@ struct service_key {
 _Static_assert(sizeof(struct service_key) == 20, "ABI");
 
 enum forward_mode {
-	FORWARD_NAT,   /* destination and source rewritten; every flow has state */
-	FORWARD_DNAT,  /* destination rewritten; replies by the static reverse map */
-	FORWARD_L2DSR, /* the frame's MAC rewritten; replies do not come by here, nor in the modes below */
-	FORWARD_IPIP,  /* in another IP packet to the backend (RFC 2003, RFC 2473) */
-	FORWARD_GUE,   /* in UDP to the backend (draft-ietf-intarea-gue-09, as Linux has it) */
+	FORWARD_NAT,    /* destination and source rewritten; every flow has state */
+	FORWARD_DNAT,   /* destination rewritten; replies by the static reverse map */
+	FORWARD_L2DSR,  /* the frame's MAC rewritten; replies do not come by here, nor in the modes below */
+	FORWARD_IPIP,   /* in another IP packet to the backend (RFC 2003, RFC 2473) */
+	FORWARD_GUE,    /* in UDP to the backend (draft-ietf-intarea-gue-09, as Linux has it) */
+	FORWARD_SHADOW, /* no service's: whose replies are a shadow's, and are forwarded nowhere */
 };
 
 enum service_flags {
@@ -62,6 +63,8 @@ enum service_flags {
 	SERVICE_COHORTS = 1 << 1,         /* some client may be in a cohort */
 	SERVICE_UDP_MISS_BASE = 1 << 2,   /* an unknown UDP flow of a tracked slot goes to base, not to the entry */
 	SERVICE_QUIC = 1 << 3,            /* UDP that is QUIC: only an Initial (or 0-RTT) opens a flow */
+	SERVICE_SHADOW = 1 << 4,          /* connections of the sample, and by rule, are mirrored */
+	SERVICE_SHADOW_RULES = 1 << 5,    /* some client's may always or never be */
 };
 
 /* One service, by id; id 0 is never used. */
@@ -82,7 +85,9 @@ struct service {
 	__u32 outer_entropy[2];  /* bits of that address's last word, host byte order, that the flow's hash fills */
 	__u8 server_id_bytes;    /* QUIC: length of the server id in connection ids, 1..SERVER_ID_MAX; 0: no routing by
 				    them */
-	__u8 zero[7];
+	__u8 zero;
+	__u16 shadow_sample; /* of SHADOW_SAMPLE_ALL connections so many are mirrored */
+	__u32 zeros;
 	struct table variant[VARIANTS_MAX]; /* tables of variants that a cohort points at */
 };
 _Static_assert(sizeof(struct service) == 256, "ABI: a multiple of 8, as the kernel lays out mapped arrays");
@@ -417,5 +422,7 @@ struct remembered_counts {
 	__u32 zero;
 };
 _Static_assert(sizeof(struct remembered_counts) == 2928, "ABI");
+
+#include "shadow_abi.h"
 
 #endif

@@ -192,6 +192,76 @@ struct {
 	__type(value, struct measurements);
 } measurements __weak SEC(".maps");
 
+/* --- shadow --- */
+
+/* By the service's id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shadow);
+} shadows __weak SEC(".maps");
+
+/* enum shadow_rule of source prefixes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct cohort_key);
+	__type(value, __u32);
+} shadow_rules __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shadow_guard);
+} shadow_guard __weak SEC(".maps");
+
+/* Addresses and MACs of shadows: a set. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct address);
+	__type(value, __u32);
+} shadow_hosts __weak SEC(".maps");
+
+/* Mirrored connections: only the daemon takes them out, and the program whose connection begins anew. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct flow_key);
+	__type(value, struct shadow_flow);
+} shadow_flows __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct source_port_key);
+	__type(value, struct shadow_port);
+} shadow_ports __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct stash_key);
+	__type(value, struct stash_segment);
+} stash __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 25);
+} replay_segments __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shadow_counters);
+} shadow_counters __weak SEC(".maps");
+
 /* Values that are too large for the stack of 512 bytes, while they are put together. One program at a time runs on a
  * CPU. */
 struct scratch {

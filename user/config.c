@@ -13,7 +13,13 @@
 #define FILE_READ_MAX ((4U << 20) + 1) /* one byte more than is accepted tells that there is more */
 
 static const struct model defaults = {
-	.limits = {.services = 64, .backends = 4096, .rows = 192, .half_open = 65536, .established = 262144},
+	.limits = {.services = 64,
+		   .backends = 4096,
+		   .rows = 192,
+		   .half_open = 65536,
+		   .established = 262144,
+		   .shadow_flows = 16384,
+		   .stash = 16384},
 	.tcp_idle_s = 7440, /* RFC 5382, REQ-5: not less than 2 hours and 4 minutes */
 	.udp_idle_s = 180,
 };
@@ -101,8 +107,8 @@ static void read_limits(struct builder *b, const struct field *f)
 {
 	struct limits *limits = &b->model->limits;
 	struct field fields[] = {
-		{.key = "services"},  {.key = "backends"}, {.key = "slot_tables"},
-		{.key = "half_open"}, {.key = "flows"},
+		{.key = "services"}, {.key = "backends"},     {.key = "slot_tables"},     {.key = "half_open"},
+		{.key = "flows"},    {.key = "shadow_flows"}, {.key = "shadow_segments"},
 	};
 
 	if (reader_fields(b->reader, f, "limits", fields, ARRAY_SIZE(fields)))
@@ -112,6 +118,8 @@ static void read_limits(struct builder *b, const struct field *f)
 	reader_number(b->reader, &fields[2], 3, 16384, &limits->rows);
 	reader_number(b->reader, &fields[3], 64, 1U << 24, &limits->half_open);
 	reader_number(b->reader, &fields[4], 64, 1U << 26, &limits->established);
+	reader_number(b->reader, &fields[5], 64, 1U << 22, &limits->shadow_flows);
+	reader_number(b->reader, &fields[6], 64, 1U << 22, &limits->stash);
 }
 
 static void read_flows(struct builder *b, const struct field *f)

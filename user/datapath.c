@@ -28,6 +28,8 @@ struct datapath {
 	struct service *services;
 	struct backend *backends;
 	struct row *rows;
+	struct shadow *shadows;
+	struct shadow_guard *guard;
 };
 
 static int silent(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -70,6 +72,12 @@ static void set_sizes(struct headgate_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.remembered, l->services * VARIANTS_MAX);
 	bpf_map__set_max_entries(skeleton->maps.sampled_flows, l->established);
 	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
+	bpf_map__set_max_entries(skeleton->maps.shadows, l->services);
+	bpf_map__set_max_entries(skeleton->maps.shadow_counters, l->services);
+	bpf_map__set_max_entries(skeleton->maps.shadow_hosts, 2 * l->backends);
+	bpf_map__set_max_entries(skeleton->maps.shadow_flows, l->shadow_flows);
+	bpf_map__set_max_entries(skeleton->maps.shadow_ports, l->shadow_flows);
+	bpf_map__set_max_entries(skeleton->maps.stash, l->stash);
 }
 
 /* What a fresh load is sized to: ids count from 1. */
@@ -103,6 +111,8 @@ static struct limits pinned_sizes(const char *pins)
 		.rows = pinned_entries(pins, "rows"),
 		.half_open = pinned_entries(pins, "half_open"),
 		.established = pinned_entries(pins, "established"),
+		.shadow_flows = pinned_entries(pins, "shadow_flows"),
+		.stash = pinned_entries(pins, "stash"),
 	};
 }
 
@@ -180,6 +190,10 @@ static int map_arrays(struct datapath *dp)
 		error = map_array(dp->skeleton->maps.backends, sizeof(struct backend), (void **)&dp->backends);
 	if (!error)
 		error = map_array(dp->skeleton->maps.rows, sizeof(struct row), (void **)&dp->rows);
+	if (!error)
+		error = map_array(dp->skeleton->maps.shadows, sizeof(struct shadow), (void **)&dp->shadows);
+	if (!error)
+		error = map_array(dp->skeleton->maps.shadow_guard, sizeof(struct shadow_guard), (void **)&dp->guard);
 	return error;
 }
 
@@ -203,6 +217,11 @@ static void take_fds(struct datapath *dp)
 		[MAP_NEXT_HOPS] = dp->skeleton->maps.next_hops,
 		[MAP_WANTED_NEIGHBOURS] = dp->skeleton->maps.wanted_neighbours,
 		[MAP_DEVICES] = dp->skeleton->maps.devices,
+		[MAP_SHADOW_RULES] = dp->skeleton->maps.shadow_rules,
+		[MAP_SHADOW_HOSTS] = dp->skeleton->maps.shadow_hosts,
+		[MAP_SHADOW_FLOWS] = dp->skeleton->maps.shadow_flows,
+		[MAP_SHADOW_PORTS] = dp->skeleton->maps.shadow_ports,
+		[MAP_STASH] = dp->skeleton->maps.stash,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
@@ -287,6 +306,10 @@ void datapath_close(struct datapath *dp)
 		munmap(dp->backends, array_bytes(sizeof(struct backend), dp->limits.backends));
 	if (dp->rows)
 		munmap(dp->rows, array_bytes(sizeof(struct row), dp->limits.rows));
+	if (dp->shadows)
+		munmap(dp->shadows, array_bytes(sizeof(struct shadow), dp->limits.services));
+	if (dp->guard)
+		munmap(dp->guard, array_bytes(sizeof(struct shadow_guard), 1));
 	headgate_bpf__destroy(dp->skeleton);
 	closep(&dp->lock);
 	free(dp->pins);
@@ -403,6 +426,16 @@ struct row *datapath_row(struct datapath *dp, uint32_t row)
 	return &dp->rows[row];
 }
 
+struct shadow *datapath_shadow(struct datapath *dp, uint32_t service)
+{
+	return &dp->shadows[service];
+}
+
+struct shadow_guard *datapath_shadow_guard(struct datapath *dp)
+{
+	return dp->guard;
+}
+
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
 {
 	return bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
@@ -459,6 +492,12 @@ int datapath_each_measurements(struct datapath *dp, const bool *wanted, uint32_t
 int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_counters *ret)
 {
 	return counters_read(bpf_map__fd(dp->skeleton->maps.service_counters), dp->cpu_count, id, (uint64_t *)ret,
+			     sizeof(*ret));
+}
+
+int datapath_shadow_counters(struct datapath *dp, uint32_t id, struct shadow_counters *ret)
+{
+	return counters_read(bpf_map__fd(dp->skeleton->maps.shadow_counters), dp->cpu_count, id, (uint64_t *)ret,
 			     sizeof(*ret));
 }
 

@@ -37,6 +37,11 @@ enum datapath_map {
 	MAP_DEVICES,            /* u32 -> u32 */
 	MAP_SILENT_COUNTERS,    /* u32 -> struct silent_counters */
 	MAP_REMEMBERED,         /* struct variant_key -> struct remembered_counts */
+	MAP_SHADOW_RULES,       /* struct cohort_key -> u32 enum shadow_rule */
+	MAP_SHADOW_HOSTS,       /* struct address -> u32, unread */
+	MAP_SHADOW_FLOWS,       /* struct flow_key -> struct shadow_flow */
+	MAP_SHADOW_PORTS,       /* struct source_port_key -> struct shadow_port */
+	MAP_STASH,              /* struct stash_key -> struct stash_segment */
 	DATAPATH_MAPS
 };
 
@@ -72,6 +77,8 @@ int datapath_remove(const char *pins);
 struct service *datapath_service(struct datapath *dp, uint32_t id);
 struct backend *datapath_backend(struct datapath *dp, uint32_t id);
 struct row *datapath_row(struct datapath *dp, uint32_t row);
+struct shadow *datapath_shadow(struct datapath *dp, uint32_t service);
+struct shadow_guard *datapath_shadow_guard(struct datapath *dp);
 
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value);
 int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key);
@@ -96,6 +103,7 @@ int datapath_batch(struct datapath *dp, enum datapath_map map, struct datapath_c
 
 /* Sums over all CPUs. 0 or -errno. */
 int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_counters *ret);
+int datapath_shadow_counters(struct datapath *dp, uint32_t id, struct shadow_counters *ret);
 int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret);
 int datapath_measurements(struct datapath *dp, uint32_t id, struct measurements *ret);
 

@@ -133,11 +133,13 @@ static inline bool forward_tunnels(enum forward_mode mode)
 }
 
 struct limits {
-	uint32_t services;    /* ids for services */
-	uint32_t backends;    /* ids for backends */
-	uint32_t rows;        /* slot tables of 256 KiB each */
-	uint32_t half_open;   /* flows before their handshake is complete */
-	uint32_t established; /* flows after it */
+	uint32_t services;     /* ids for services */
+	uint32_t backends;     /* ids for backends */
+	uint32_t rows;         /* slot tables of 256 KiB each */
+	uint32_t half_open;    /* flows before their handshake is complete */
+	uint32_t established;  /* flows after it */
+	uint32_t shadow_flows; /* mirrored connections */
+	uint32_t stash;        /* segments of 1.5 kB that wait for shadows */
 };
 
 struct model {

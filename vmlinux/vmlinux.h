@@ -30,6 +30,7 @@
 #define BPF_NOEXIST 1
 #define BPF_F_NO_PREALLOC (1U << 0)
 #define BPF_F_MMAPABLE (1U << 10)
+#define BPF_F_BROADCAST (1ULL << 3)
 #define BPF_F_PSEUDO_HDR (1ULL << 4)
 #define BPF_F_MARK_MANGLED_0 (1ULL << 5)
 #define BPF_F_ADJ_ROOM_FIXED_GSO (1ULL << 0)
@@ -121,6 +122,10 @@ struct xdp_md {
 	__u32 ingress_ifindex;
 	__u32 rx_queue_index;
 	__u32 egress_ifindex;
+};
+
+struct bpf_spin_lock {
+	__u32 val;
 };
 
 struct __sk_buff {

@@ -27,7 +27,13 @@
 
 static int open_maps(void **state)
 {
-	const struct limits limits = {.services = 1, .backends = IDS, .rows = 3, .half_open = 64, .established = 64};
+	const struct limits limits = {.services = 1,
+				      .backends = IDS,
+				      .rows = 3,
+				      .half_open = 64,
+				      .established = 64,
+				      .shadow_flows = 64,
+				      .stash = 64};
 	struct datapath *dp;
 	struct refusal why;
 
