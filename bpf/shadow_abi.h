@@ -45,8 +45,10 @@ enum shadow_rule {
 
 /*
  * Frames on the mirror say what they are in their destination MAC: this, then enum mirror_kind, then the service's id
- * in network byte order. Behind the MACs stands an IP packet; the source MAC says nothing. Copies that XDP makes are
- * as they leave to their backend, tunnel included; struct mirrored before their first byte (XDP metadata) says more.
+ * in network byte order. Behind the MACs stands an IP packet. The source MAC is zero, but for its first byte from the
+ * XDP program at the far end to the one behind it: 1 + enum shadow_end of a connection that is to end. Copies that XDP
+ * makes are as they leave to their backend, tunnel included; struct mirrored before their first byte (XDP metadata)
+ * says more.
  */
 #define MIRROR_MAC_FIRST 0x02
 #define MIRROR_MAC_SECOND 'h'
@@ -154,10 +156,10 @@ struct shadow_flow {
 	__u8 zero[2];
 	__u32 client_next; /* one past the highest of the client's that was seen */
 	/* The comparison's. */
-	__u32 requests;    /* that have begun */
-	__u32 request_ack; /* what the last one's first segment acknowledged */
-	__u32 compared;    /* pairs of responses done */
-	__u32 zeros;
+	__u32 requests;                     /* that have begun */
+	__u32 request_ack;                  /* what the last one's first segment acknowledged */
+	__u32 compared;                     /* pairs of responses done */
+	__u32 freed;                        /* all before it has left the stash */
 	__u64 request_ns[SHADOW_RESPONSES]; /* when each began, by number modulo SHADOW_RESPONSES */
 	struct shadow_side production;
 	struct shadow_side shadow;
@@ -237,12 +239,14 @@ struct shadow_counters {
 
 /* Written by the daemon alone: which packets may come from a shadow, so that most are known not to by two bits. */
 struct shadow_guard {
-	__u32 mirror;       /* ifindex of the near end; 0: no mirror */
-	__u32 on;           /* some service has a shadow */
+	__u32 mirror; /* ifindex of the near end; 0: no mirror */
+	__u32 on;     /* some service has a shadow */
+	__u32 native; /* every interface that packets leave by takes frames from XDP programs */
+	__u32 zero;
 	__u64 macs[4];      /* bit: last octet of a shadow's MAC */
 	__u64 addresses[4]; /* bit: last octet of a shadow's address */
 };
-_Static_assert(sizeof(struct shadow_guard) == 72, "ABI");
+_Static_assert(sizeof(struct shadow_guard) == 80, "ABI");
 
 /* Who is a shadow, exactly: its address (IPv4 mapped), or its MAC in word[0] and word[1] with word[3] ~0. */
 #define SHADOW_HOST_MAC 0xffffffffU
