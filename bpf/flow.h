@@ -10,6 +10,7 @@
 #include "ends.h"
 #include "maps.h"
 #include "parse.h"
+#include "sequence.h"
 
 static __always_inline __u32 tick_now(void)
 {
@@ -32,12 +33,6 @@ static __always_inline struct flow *flow_find(const struct flow_key *key, bool *
 		return f;
 	*ret_half_open = true;
 	return bpf_map_lookup_elem(&half_open, key);
-}
-
-/* Sequence numbers wrap: RFC 9293, 3.4. */
-static __always_inline bool sequence_after(__u32 a, __u32 b)
-{
-	return (__s32)(a - b) > 0;
 }
 
 /*

@@ -45,4 +45,14 @@ static inline __attribute__((always_inline)) __u32 histogram_bucket_of(__u64 ns)
 	return 1 + (power << HISTOGRAM_QUARTER_BITS) + (quarters >> power & 3);
 }
 
+static inline __attribute__((always_inline)) void histogram_add(struct histogram *h, __u64 ns)
+{
+	__u32 bucket = histogram_bucket_of(ns);
+
+	h->sum_ns += ns;
+	h->count++;
+	if (bucket < HISTOGRAM_BUCKETS)
+		h->bucket[bucket]++;
+}
+
 #endif

@@ -17,16 +17,6 @@ static __always_inline struct measurements *measurements_of(__u32 backend)
 	return bpf_map_lookup_elem(&measurements, &backend);
 }
 
-static __always_inline void histogram_add(struct histogram *h, __u64 ns)
-{
-	__u32 bucket = histogram_bucket_of(ns);
-
-	h->sum_ns += ns;
-	h->count++;
-	if (bucket < HISTOGRAM_BUCKETS)
-		h->bucket[bucket]++;
-}
-
 static __always_inline __u64 since(__u64 then_ns)
 {
 	__u64 now = bpf_ktime_get_ns();

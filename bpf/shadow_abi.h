@@ -105,12 +105,19 @@ enum shadow_end {
 
 /* Responses of one side of a connection, for the comparison: those that the other side has not given yet wait. */
 #define SHADOW_RESPONSES 8U /* a power of two */
+enum shadow_side_flags {
+	SHADOW_SIDE_OPEN = 1 << 0, /* @next is known */
+	SHADOW_SIDE_DONE = 1 << 1, /* it has sent its FIN */
+};
 struct shadow_side {
-	__u32 begun;                    /* responses that have begun */
-	__u32 next;                     /* one past the highest sequence number of it that was seen */
-	__u64 begun_bytes;              /* @bytes when the last one began */
-	__u64 bytes;                    /* payload so far */
-	__u32 length[SHADOW_RESPONSES]; /* of the finished ones, by number modulo SHADOW_RESPONSES */
+	__u32 begun;    /* responses that have begun */
+	__u32 next;     /* one past the highest sequence number of it that was seen */
+	__u32 start;    /* sequence number of the last response's first byte */
+	__u32 answered; /* requests to which a response has begun */
+	__u32 flags;    /* enum shadow_side_flags */
+	__u32 zero;
+	__u32 length[SHADOW_RESPONSES]; /* of the finished ones, by number modulo SHADOW_RESPONSES; in bytes modulo 2^32
+					 */
 	__u8 status[SHADOW_RESPONSES];  /* class: 1..5; 0: no HTTP/1 status line */
 };
 _Static_assert(sizeof(struct shadow_side) == 64, "ABI");
