@@ -36,7 +36,7 @@ DECAP   := $(wildcard tools/decap/*.c)
 UNIT    := $(wildcard tests/unit/test_*.c)
 BPFTEST := $(wildcard tests/bpf/test_*.c)
 # The hooks are one object, so that their programs share the maps; whatever else is in bpf/ is an object of its own.
-HOOKS   := xdp tc
+HOOKS   := xdp tc mirror
 SKELETONS := $(O)/headgate.skel.h $(patsubst bpf/%.bpf.c,$(O)/%.skel.h,$(filter-out $(HOOKS:%=bpf/%.bpf.c),$(wildcard bpf/*.bpf.c)))
 
 PROGRAMS := $(O)/headgated $(O)/headgate $(O)/headgate-decap

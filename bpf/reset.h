@@ -24,11 +24,17 @@ static __always_inline bool reset_is_due(const struct packet *p, const struct ba
 	return b->reset_below == RESET_EVERYONE || (hash & 0xffff) < b->reset_below;
 }
 
+/* The checksum of an answer to @p that is but a TCP header. */
+static __always_inline void answer_tcp_checksum(const struct packet *p, struct tcphdr *answer)
+{
+	answer->check = checksum_apply(0xffff, sum_words(answer, sizeof(*answer) / 4) +
+						       pseudo_sum(p, IPPROTO_TCP, sizeof(*answer)));
+}
+
 /* The segment that answers @p: RFC 9293, 3.10.7.1. */
 static __always_inline void reset_tcp(const struct packet *p, struct tcphdr *ret)
 {
 	bool acknowledges = p->tcp_flags & TCP_ACK;
-	__u64 sum;
 
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->source = p->destination_port;
@@ -41,23 +47,37 @@ static __always_inline void reset_tcp(const struct packet *p, struct tcphdr *ret
 		ret->ack = 1;
 		ret->ack_seq = bpf_htonl(p->sequence_next);
 	}
-	sum = sum_words(ret, sizeof(*ret) / 4) + pseudo_sum(p, IPPROTO_TCP, sizeof(*ret));
-	ret->check = checksum_apply(0xffff, sum);
+	answer_tcp_checksum(p, ret);
+}
+
+/* The segment that acknowledges @p. */
+static __always_inline void acknowledge_tcp(const struct packet *p, __u32 sequence, __u32 acknowledged,
+					    struct tcphdr *ret)
+{
+	__builtin_memset(ret, 0, sizeof(*ret));
+	ret->source = p->destination_port;
+	ret->dest = p->source_port;
+	ret->doff = sizeof(*ret) / 4;
+	ret->ack = 1;
+	ret->seq = bpf_htonl(sequence);
+	ret->ack_seq = bpf_htonl(acknowledged);
+	ret->window = 0xffff;
+	answer_tcp_checksum(p, ret);
 }
 
 /* Length of the frame that answers @p. */
-static __always_inline __u32 reset_frame_bytes(const struct packet *p)
+static __always_inline __u32 answer_frame_bytes(const struct packet *p)
 {
 	return p->l3 + (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct tcphdr);
 }
 
 /**
- * reset_write - turn a frame into the RST that answers it
- * @f: the frame, cut to reset_frame_bytes() by the hook; still begins as it came
+ * answer_tcp_write - turn a frame into the TCP header that answers it
+ * @f: the frame, cut to answer_frame_bytes() by the hook; still begins as it came
  * @p: what it was
  * Return: 0, or -1 when the frame is too short for it.
  */
-static __always_inline int reset_write(const struct frame *f, const struct packet *p, const struct tcphdr *answer)
+static __always_inline int answer_tcp_write(const struct frame *f, const struct packet *p, const struct tcphdr *answer)
 {
 	__u32 ip_bytes = p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	struct ethhdr *eth = frame_at(f, 0, sizeof(*eth));

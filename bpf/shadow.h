@@ -16,10 +16,29 @@
 #define SHADOW_PORT_TRIES 8
 #define SHADOW_BURST 64U /* packets beyond the cap that may come at once */
 
+/* A segment that the program behind the mirror makes, from nothing but this. */
+#define EMITTED_HEADERS_MAX (sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct tcphdr) + 8)
+struct emission {
+	struct tuple tuple;
+	struct next_hop hop;
+	struct stash_key data; /* what it carries; @bytes 0: nothing */
+	__u32 bytes;
+	__u32 sequence;
+	__u32 acknowledged;
+	__u16 service;
+	__u16 mss;
+	__u8 tcp_flags;
+	__u8 traffic_class;
+	__u8 ipv6;
+	__u8 zero;
+	__u8 header[2 + EMITTED_HEADERS_MAX]; /* two bytes in front put the IP header where it is aligned */
+};
+
 /* Values too large for the stack. The programs that use it run one at a time on a CPU, and not with each other. */
 struct shadow_scratch {
 	struct packet packet;
 	struct shadow_flow fresh;
+	struct emission emission;
 	struct stash_segment segment;
 };
 
@@ -161,17 +180,22 @@ static __always_inline int shadow_port_key(const struct shadow_flow *flow, struc
 	return 0;
 }
 
-/* Takes a connection out; its segments in the stash are the daemon's to clear away. */
-static __always_inline void shadow_forget(const struct flow_key *key, struct shadow_flow *flow)
+static __always_inline void shadow_free_port(const struct shadow_flow *flow)
 {
 	struct source_port_key port_key;
 	struct shadow_port *port;
 
-	if (shadow_port_key(flow, &port_key) == 0) {
-		port = bpf_map_lookup_elem(&shadow_ports, &port_key);
-		if (port && port->serial == flow->serial)
-			bpf_map_delete_elem(&shadow_ports, &port_key);
-	}
+	if (shadow_port_key(flow, &port_key))
+		return;
+	port = bpf_map_lookup_elem(&shadow_ports, &port_key);
+	if (port && port->serial == flow->serial)
+		bpf_map_delete_elem(&shadow_ports, &port_key);
+}
+
+/* Takes a connection out; its segments in the stash are the daemon's to clear away. */
+static __always_inline void shadow_forget(const struct flow_key *key, const struct shadow_flow *flow)
+{
+	shadow_free_port(flow);
 	bpf_map_delete_elem(&shadow_flows, key);
 }
 
@@ -179,8 +203,8 @@ static __always_inline void shadow_forget(const struct flow_key *key, struct sha
  * A source port towards the shadow: another one for each connection, so that none meets what the one before it left
  * there. 0 or -(1 + enum shadow_end).
  */
-static __always_inline int shadow_allocate(const struct shadow *sh, const struct backend *b,
-					   const struct flow_key *key, struct shadow_flow *fresh)
+static __always_inline int shadow_allocate(const struct shadow *sh, const struct backend *b, const struct flow_key *key,
+					   struct shadow_flow *fresh)
 {
 	__u32 span = (__u32)sh->port_max - sh->port_min + 1;
 	struct shadow_port value = {.flow = *key, .serial = fresh->serial};
@@ -236,17 +260,19 @@ static __always_inline void shadow_refuse(const struct flow_key *key, struct sha
 
 static __always_inline void shadow_fresh(const struct packet *p, struct shadow_flow *ret)
 {
+	__u32 first = p->sequence + 1; /* behind the SYN, whatever it may carry */
+
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->serial = bpf_get_prandom_u32();
 	ret->seen = tick_now();
 	ret->opened_ns = bpf_ktime_get_ns();
 	ret->progress_ns = ret->opened_ns;
-	ret->first = p->sequence_next;
-	ret->sent = p->sequence_next;
-	ret->acked = p->sequence_next;
-	ret->freed = p->sequence_next;
-	ret->window_end = p->sequence_next;
-	ret->client_next = p->sequence_next;
+	ret->first = first;
+	ret->sent = first;
+	ret->acked = first;
+	ret->freed = first;
+	ret->window_end = first;
+	ret->client_next = first;
 }
 
 /**
@@ -285,7 +311,7 @@ static __always_inline struct shadow_flow *shadow_open(const struct packet *p, c
 	if (bpf_map_update_elem(&shadow_flows, key, fresh, BPF_NOEXIST)) {
 		c->eligible++;
 		c->ended[SHADOW_EVICTED]++;
-		shadow_forget(key, fresh);
+		shadow_free_port(fresh);
 		return NULL;
 	}
 	c->eligible++;

@@ -132,6 +132,7 @@ enum shadow_flow_flags {
 	SHADOW_FLOW_DEGRADED = 1 << 6,   /* not to be compared: the shadow did not get what production got */
 	SHADOW_FLOW_REPLAY = 1 << 7,
 	SHADOW_FLOW_RECOVERY = 1 << 8, /* segments up to @recover are being sent again */
+	SHADOW_FLOW_UDP = 1 << 9,
 };
 
 /*

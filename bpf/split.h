@@ -7,6 +7,7 @@
  */
 #include "count.h"
 #include "forward.h"
+#include "guard.h"
 #include "fragment.h"
 #include "nat.h"
 #include "outer.h"
@@ -288,6 +289,8 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, str
 	enum verdict verdict;
 	__u32 *service;
 
+	if (!whole && is_from_shadow(f, p))
+		return VERDICT_SHADOW;
 	if (parsed == IS_ICMP && !whole)
 		return VERDICT_ICMP;
 	if (parsed == NOT_OURS || parsed == IS_ICMP) {

@@ -11,11 +11,12 @@
 #define MACS_BYTES 12U
 #define TAG_BYTES 4U
 
-enum { PART_REPLY, PART_RARE, PART_ICMP, PARTS };
+enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
 
 int headgate_tc_reply(struct __sk_buff *skb);
 int headgate_tc_rare(struct __sk_buff *skb);
 int headgate_tc_icmp(struct __sk_buff *skb);
+int headgate_tc_shadow(struct __sk_buff *skb);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -28,6 +29,7 @@ struct {
 			[PART_REPLY] = (void *)&headgate_tc_reply,
 			[PART_RARE] = (void *)&headgate_tc_rare,
 			[PART_ICMP] = (void *)&headgate_tc_icmp,
+			[PART_SHADOW] = (void *)&headgate_tc_shadow,
 		},
 };
 
@@ -146,23 +148,51 @@ static __always_inline bool checksum_is_partial(struct __sk_buff *skb, __u32 at)
 	return false;
 }
 
-/* The frame becomes the RST that answers it. Where the sender of the skb completes the checksum, it is begun only. */
-static __always_inline int answer_with_reset(struct __sk_buff *skb, const struct packet *p)
+/*
+ * The frame becomes the segment that answers it, and goes back. Where the sender of the skb completes the checksum, it
+ * is begun only.
+ */
+static __always_inline int answer_with_tcp(struct __sk_buff *skb, const struct packet *p, struct tcphdr *answer)
 {
 	__u32 ip_bytes = p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	bool partial = checksum_is_partial(skb, p->l4 + 16);
-	struct tcphdr answer;
 	struct frame f;
 
 	if (partial && p->l4 != p->l3 + ip_bytes)
 		return TC_ACT_SHOT; /* the place of the checksum is fixed, and is not the answer's */
-	reset_tcp(p, &answer);
 	if (partial)
-		answer.check = ~checksum_apply(0xffff, pseudo_sum(p, IPPROTO_TCP, sizeof(answer)));
-	if (bpf_skb_change_tail(skb, reset_frame_bytes(p), 0))
+		answer->check = ~checksum_apply(0xffff, pseudo_sum(p, IPPROTO_TCP, sizeof(*answer)));
+	if (bpf_skb_change_tail(skb, answer_frame_bytes(p), 0))
 		return TC_ACT_SHOT;
 	f = frame_pulled(skb, HEADERS_PULLED);
-	return reset_write(&f, p, &answer) ? TC_ACT_SHOT : send_back(skb);
+	return answer_tcp_write(&f, p, answer) ? TC_ACT_SHOT : send_back(skb);
+}
+
+static __always_inline int answer_with_reset(struct __sk_buff *skb, const struct packet *p)
+{
+	struct tcphdr answer;
+
+	reset_tcp(p, &answer);
+	return answer_with_tcp(skb, p, &answer);
+}
+
+static __always_inline int answer_with_acknowledgement(struct __sk_buff *skb, const struct packet *p,
+						       const struct departure *to)
+{
+	struct tcphdr answer;
+
+	acknowledge_tcp(p, to->sequence, to->acknowledged, &answer);
+	return answer_with_tcp(skb, p, &answer);
+}
+
+/* To the program behind the mirror, which knows it by its MACs. */
+static __always_inline int hand_to_mirror(const struct frame *f, const struct departure *to)
+{
+	__u32 mirror = mirror_ifindex();
+
+	if (!mirror || mirror_mark(f, MIRROR_SHADOW, to->service))
+		return TC_ACT_SHOT;
+	return bpf_redirect(mirror, 0);
 }
 
 /*
@@ -271,6 +301,10 @@ static __always_inline int carry_out(struct __sk_buff *skb, struct frame *f, str
 		return send(skb, f, space, to);
 	case VERDICT_RESET:
 		return answer_with_reset(skb, &space->packet);
+	case VERDICT_ACKNOWLEDGE:
+		return answer_with_acknowledgement(skb, &space->packet, to);
+	case VERDICT_MIRROR:
+		return hand_to_mirror(f, to);
 	case VERDICT_TOO_BIG:
 		return answer_with_too_big(skb, f, space, to);
 	case VERDICT_ECHO:
@@ -287,6 +321,9 @@ static __always_inline int carry_out(struct __sk_buff *skb, struct frame *f, str
 		return go_on_in(skb, PART_RARE);
 	case VERDICT_ICMP:
 		return go_on_in(skb, PART_ICMP);
+	case VERDICT_SHADOW:
+		bpf_tail_call(skb, &tc_parts, PART_SHADOW);
+		return TC_ACT_SHOT;
 	default:
 		return TC_ACT_UNSPEC;
 	}
@@ -340,6 +377,19 @@ int headgate_tc_icmp(struct __sk_buff *skb)
 	if (!space)
 		return TC_ACT_UNSPEC;
 	return carry_out(skb, &f, space, split_icmp(&f, &space->packet, &to), &to);
+}
+
+/* What comes from a shadow. */
+SEC("tc")
+int headgate_tc_shadow(struct __sk_buff *skb)
+{
+	struct scratch *space = scratch_space();
+	struct frame f = frame_pulled(skb, HEADERS_PULLED);
+	struct departure to = {};
+
+	if (!space)
+		return TC_ACT_SHOT;
+	return carry_out(skb, &f, space, split_shadow(&f, &space->packet, &to), &to);
 }
 
 char LICENSE[] __weak SEC("license") = "Dual BSD/GPL";

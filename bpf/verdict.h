@@ -16,7 +16,10 @@ enum verdict {
 	VERDICT_REPLY,
 	VERDICT_RARE,
 	VERDICT_ICMP,
-	VERDICT_EARLY, /* a fragment for the daemon to send in again */
+	VERDICT_SHADOW,
+	VERDICT_EARLY,       /* a fragment for the daemon to send in again */
+	VERDICT_ACKNOWLEDGE, /* a shadow's segment is answered with an acknowledgement */
+	VERDICT_MIRROR,      /* a shadow's packet goes to the program behind the mirror */
 };
 
 /* The four fields that name a connection, as a packet is to carry them. */
@@ -42,6 +45,8 @@ struct departure {
 	__u32 service;
 	__u32 backend;
 	__u32 hash;
+	__u32 sequence; /* VERDICT_ACKNOWLEDGE: what the answer carries */
+	__u32 acknowledged;
 	__u16 mtu; /* VERDICT_TOO_BIG: how large a packet may be */
 	__u8 edit; /* enum edit */
 	__u8 reply;

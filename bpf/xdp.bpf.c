@@ -5,11 +5,12 @@
  */
 #include "icmp.h"
 
-enum { PART_REPLY, PART_RARE, PART_ICMP, PARTS };
+enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
 
 int headgate_xdp_reply(struct xdp_md *ctx);
 int headgate_xdp_rare(struct xdp_md *ctx);
 int headgate_xdp_icmp(struct xdp_md *ctx);
+int headgate_xdp_shadow(struct xdp_md *ctx);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -22,6 +23,7 @@ struct {
 			[PART_REPLY] = (void *)&headgate_xdp_reply,
 			[PART_RARE] = (void *)&headgate_xdp_rare,
 			[PART_ICMP] = (void *)&headgate_xdp_icmp,
+			[PART_SHADOW] = (void *)&headgate_xdp_shadow,
 		},
 };
 
@@ -100,17 +102,42 @@ static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scra
 	return action;
 }
 
-/* The frame becomes the RST that answers it, and goes back where it came from. */
+/* The frame becomes the segment that answers it, and goes back where it came from. */
+static __always_inline int answer_with_tcp(struct xdp_md *ctx, const struct packet *p, const struct tcphdr *answer)
+{
+	struct frame f;
+
+	if (bpf_xdp_adjust_tail(ctx, (int)answer_frame_bytes(p) - (int)p->frame_bytes))
+		return XDP_DROP;
+	f = frame_of(ctx);
+	return answer_tcp_write(&f, p, answer) ? XDP_DROP : XDP_TX;
+}
+
 static __always_inline int answer_with_reset(struct xdp_md *ctx, const struct packet *p)
 {
 	struct tcphdr answer;
-	struct frame f;
 
 	reset_tcp(p, &answer);
-	if (bpf_xdp_adjust_tail(ctx, (int)reset_frame_bytes(p) - (int)p->frame_bytes))
+	return answer_with_tcp(ctx, p, &answer);
+}
+
+static __always_inline int answer_with_acknowledgement(struct xdp_md *ctx, const struct packet *p,
+						       const struct departure *to)
+{
+	struct tcphdr answer;
+
+	acknowledge_tcp(p, to->sequence, to->acknowledged, &answer);
+	return answer_with_tcp(ctx, p, &answer);
+}
+
+/* To the program behind the mirror, which knows it by its MACs. */
+static __always_inline int hand_to_mirror(struct frame *f, const struct departure *to)
+{
+	__u32 mirror = mirror_ifindex();
+
+	if (!mirror || mirror_mark(f, MIRROR_SHADOW, to->service))
 		return XDP_DROP;
-	f = frame_of(ctx);
-	return reset_write(&f, p, &answer) ? XDP_DROP : XDP_TX;
+	return bpf_redirect_map(&devices, mirror, XDP_DROP);
 }
 
 /* The frame becomes "too big" with a quotation of itself, and goes back where it came from. */
@@ -169,6 +196,10 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 		return send(ctx, f, space, to);
 	case VERDICT_RESET:
 		return answer_with_reset(ctx, &space->packet);
+	case VERDICT_ACKNOWLEDGE:
+		return answer_with_acknowledgement(ctx, &space->packet, to);
+	case VERDICT_MIRROR:
+		return hand_to_mirror(f, to);
 	case VERDICT_TOO_BIG:
 		return answer_with_too_big(ctx, f, space, to);
 	case VERDICT_ECHO:
@@ -185,6 +216,9 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 		return go_on_in(ctx, PART_RARE);
 	case VERDICT_ICMP:
 		return go_on_in(ctx, PART_ICMP);
+	case VERDICT_SHADOW:
+		bpf_tail_call(ctx, &xdp_parts, PART_SHADOW);
+		return XDP_DROP;
 	default:
 		return pass(ctx);
 	}
@@ -238,6 +272,19 @@ int headgate_xdp_icmp(struct xdp_md *ctx)
 	if (!space)
 		return pass(ctx);
 	return carry_out(ctx, &f, space, split_icmp(&f, &space->packet, &to), &to);
+}
+
+/* What comes from a shadow. */
+SEC("xdp")
+int headgate_xdp_shadow(struct xdp_md *ctx)
+{
+	struct scratch *space = scratch_space();
+	struct frame f = frame_of(ctx);
+	struct departure to = {};
+
+	if (!space)
+		return XDP_DROP;
+	return carry_out(ctx, &f, space, split_shadow(&f, &space->packet, &to), &to);
 }
 
 /*

@@ -74,6 +74,7 @@ static void set_sizes(struct headgate_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
 	bpf_map__set_max_entries(skeleton->maps.shadows, l->services);
 	bpf_map__set_max_entries(skeleton->maps.shadow_counters, l->services);
+	bpf_map__set_max_entries(skeleton->maps.shadow_budgets, l->services);
 	bpf_map__set_max_entries(skeleton->maps.shadow_hosts, 2 * l->backends);
 	bpf_map__set_max_entries(skeleton->maps.shadow_flows, l->shadow_flows);
 	bpf_map__set_max_entries(skeleton->maps.shadow_ports, l->shadow_flows);

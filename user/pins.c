@@ -44,6 +44,8 @@ static const char *const map_names[] = {
 	"stash",
 	"replay_segments",
 	"shadow_counters",
+	"shadow_scratch",
+	"shadow_budgets",
 	"service_counters",
 	"backend_counters",
 	"measurements",

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_MIRROR_CLIENT_H
+#define HEADGATE_MIRROR_CLIENT_H
+
+/* Copies of clients' packets on their way to the shadow: what both programs at the mirror's far end share. */
+#include "mirror_frame.h"
+#include "rewrite.h"
+#include "shadow_reply.h"
+#include "shadow_stash.h"
+
+/* Where a copy goes, and from where. */
+struct shadow_way {
+	struct tuple tuple;
+	const struct next_hop *hop;
+	__u32 mtu;
+};
+
+/* 0, or -1: the shadow cannot be reached now. */
+static __always_inline int shadow_way_of(const struct shadow_flow *flow, struct shadow_way *ret)
+{
+	__u32 backend = flow->backend, source = flow->source;
+	struct backend *b = bpf_map_lookup_elem(&backends, &backend);
+	struct address *address = bpf_map_lookup_elem(&sources, &source);
+
+	ret->hop = b ? backend_hop(b) : NULL;
+	if (!ret->hop || !address)
+		return -1;
+	ret->mtu = b->mtu;
+	ret->tuple.source = *address;
+	ret->tuple.source_port = flow->source_port;
+	ret->tuple.destination = b->address;
+	ret->tuple.destination_port = b->port;
+	return 0;
+}
+
+/* The mark that says "a shadow's": DSCP in place of the client's. 0 or -1: the header is not in the frame. */
+static __always_inline int rewrite_traffic_class(const struct frame *f, const struct packet *p, __u8 class)
+{
+	struct ipv6hdr *ipv6;
+	struct iphdr *ipv4;
+
+	if (!class)
+		return 0;
+	if (p->ipv6) {
+		ipv6 = frame_at(f, p->l3, sizeof(*ipv6));
+		if (!ipv6)
+			return -1;
+		ipv6->priority = class >> 4;
+		ipv6->flow_lbl[0] = (class & 0xf) << 4 | (ipv6->flow_lbl[0] & 0xf);
+		return 0;
+	}
+	ipv4 = frame_at(f, p->l3, sizeof(*ipv4));
+	if (!ipv4)
+		return -1;
+	ipv4->check = checksum_apply(ipv4->check, checksum_difference(bpf_htons(ipv4->tos), bpf_htons((__u16) class)));
+	ipv4->tos = class;
+	return 0;
+}
+
+/* The whole of what changes in a copy but its TCP header. 0 or -1 as above. */
+static __always_inline int rewrite_copy(const struct frame *f, const struct packet *p, const struct tuple *tuple,
+					__u8 class)
+{
+	if (rewrite_ports(f, p, tuple) || rewrite_addresses(f, p, tuple))
+		return -1;
+	return rewrite_traffic_class(f, p, class);
+}
+
+/*
+ * A client's segment becomes one of the connection with the shadow: it acknowledges what the shadow has sent, has room
+ * for all that it may, and no options, which were never agreed on.
+ */
+static __always_inline int rewrite_segment(const struct frame *f, const struct packet *p, const struct tuple *tuple,
+					   __u32 acknowledged)
+{
+	struct tcphdr *tcp = frame_at(f, p->l4, sizeof(*tcp));
+	__u64 difference = address_difference(p, tuple) + port_difference(p, tuple);
+	__u32 words = (p->tcp_header_bytes - sizeof(*tcp)) / 4;
+	__be32 ack = bpf_htonl(acknowledged);
+	__be16 *flags;
+	__be16 kept;
+
+	if (!tcp)
+		return -1;
+	flags = (__be16 *)tcp + 6;
+	kept = (*flags & bpf_htons(0xf000 | TCP_PSH)) | bpf_htons(TCP_ACK);
+	difference += checksum_difference(tcp->ack_seq, ack) + checksum_difference(tcp->window, 0xffff) +
+		      checksum_difference(*flags, kept) + checksum_difference(tcp->urg_ptr, 0);
+	tcp->ack_seq = ack;
+	tcp->window = 0xffff;
+	*flags = kept;
+	tcp->urg_ptr = 0;
+	for (__u32 i = 0; i < 10 && i < words; i++) {
+		__u32 *option = frame_at(f, p->l4 + sizeof(*tcp) + 4 * i, sizeof(*option));
+
+		if (!option)
+			return -1;
+		difference += checksum_difference(*option, 0x01010101);
+		*option = 0x01010101; /* no operation, four times */
+	}
+	tcp = frame_at(f, p->l4, sizeof(*tcp));
+	if (!tcp)
+		return -1;
+	tcp->check = checksum_apply(tcp->check, difference);
+	return 0;
+}
+
+/* Ends what cannot be mirrored any further, where there is nobody to be told (or not here). */
+static __always_inline void mirror_end(struct shadow_flow *flow, __u32 service, enum shadow_end end)
+{
+	struct comparison comparison = {};
+	bool first = false;
+
+	bpf_spin_lock(&flow->lock);
+	if (!(flow->flags & SHADOW_FLOW_OVER))
+		compare_end(flow, &comparison);
+	first = shadow_ends(flow, end);
+	bpf_spin_unlock(&flow->lock);
+	if (!first)
+		return;
+	shadow_count_end(service, end);
+	comparison_count(service, &comparison);
+}
+
+/**
+ * mirror_datagram - a client's datagram
+ * @flow: its flow, or NULL: it is the first
+ * @why: not SHADOW_WHOLE: it is not to be mirrored
+ * @ret: the way to the shadow
+ * Return: 0: the datagram may go there; -1: it is dropped here.
+ */
+static __always_inline int mirror_datagram(const struct packet *p, const struct shadow *sh, const struct flow_key *key,
+					   struct shadow_flow *flow, enum shadow_end why, struct shadow_way *ret)
+{
+	__u64 now_ns = bpf_ktime_get_ns();
+	struct comparison comparison = {};
+	__u32 next;
+
+	if (!flow)
+		flow = shadow_open(p, sh, key, SHADOW_FLOW_UDP, why);
+	if (!flow || flow->flags & SHADOW_FLOW_OVER)
+		return -1;
+	if (shadow_way_of(flow, ret))
+		why = SHADOW_UNREACHABLE;
+	else if (ret->mtu && p->bytes > ret->mtu)
+		why = SHADOW_TOO_BIG;
+	if (why != SHADOW_WHOLE) {
+		mirror_end(flow, key->service, why);
+		return -1;
+	}
+	bpf_spin_lock(&flow->lock);
+	next = flow->client_next + 1 + datagram_payload(p);
+	compare_request(flow, flow->request_ack + 1, next, now_ns, &comparison);
+	flow->client_next = next;
+	flow->seen = now_ns >> TICK_SHIFT;
+	bpf_spin_unlock(&flow->lock);
+	comparison_count(key->service, &comparison);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_SHADOW_ENGINE_H
+#define HEADGATE_SHADOW_ENGINE_H
+
+/*
+ * The program behind the mirror: a TCP sender whose application is the client's stream. It keeps what the shadow has
+ * not acknowledged, sends it in order as far as the shadow's window goes, sends again what is missing, and ends the
+ * connection as the client did. It has no timer of its own: the daemon sends a kick where only time tells.
+ */
+#include "shadow_emit.h"
+#include "shadow_reply.h"
+
+#define PUMP_AT_ONCE 16 /* segments that one packet may set free */
+#define PIECES_MAX 8    /* of STASH_BYTES: a segment of a link of 9000 bytes has 7 */
+#define TCP_OPTIONS_MAX 40
+
+/* What is worked on. */
+struct engine {
+	struct __sk_buff *skb;
+	struct shadow_scratch *space;
+	struct shadow_flow *flow;
+	struct flow_key key;
+};
+
+static __always_inline __u32 engine_sent(const struct engine *g)
+{
+	return *(volatile __u32 *)&g->flow->sent;
+}
+
+static __always_inline __u32 engine_heard(const struct engine *g)
+{
+	return *(volatile __u32 *)&g->flow->server_next;
+}
+
+/* --- ending --- */
+
+/* Ends the mirroring, counted once; the shadow is told unless it knows. */
+static __always_inline void engine_end(struct engine *g, enum shadow_end end, bool tell)
+{
+	struct shadow_flow *flow = g->flow;
+	struct comparison comparison = {};
+	bool first;
+
+	bpf_spin_lock(&flow->lock);
+	if (!(flow->flags & SHADOW_FLOW_OVER))
+		compare_end(flow, &comparison);
+	first = shadow_ends(flow, end);
+	bpf_spin_unlock(&flow->lock);
+	if (!first)
+		return;
+	shadow_count_end(g->key.service, end);
+	comparison_count(g->key.service, &comparison);
+	if (tell)
+		emit_bare(g->skb, &g->space->emission, TCP_RST | TCP_ACK, engine_sent(g), engine_heard(g));
+}
+
+/* --- sending --- */
+
+/* The next segment is taken out of the stash's line. False: it is not the shadow's turn for it any more. */
+static __always_inline bool engine_take(struct shadow_flow *flow, __u32 sequence, __u32 bytes, bool probe)
+{
+	const __u32 want = SHADOW_FLOW_OPEN;
+	bool ours;
+
+	bpf_spin_lock(&flow->lock);
+	ours = flow->sent == sequence && (flow->flags & (SHADOW_FLOW_OPEN | SHADOW_FLOW_OVER)) == want &&
+	       (probe || !sequence_after(sequence + bytes, flow->window_end));
+	if (ours)
+		flow->sent = sequence + bytes;
+	bpf_spin_unlock(&flow->lock);
+	return ours;
+}
+
+/**
+ * engine_pump - send what waits, in order, as far as the shadow's window goes
+ * @probe: one segment also where the window is closed (RFC 9293, 3.8.6.1)
+ * Return: how many segments were sent; each has acknowledged what the shadow sent.
+ */
+static __always_inline __u32 engine_pump(struct engine *g, bool probe)
+{
+	struct stash_segment *segment;
+	__u32 done = 0;
+
+	for (__u32 i = 0; i < PUMP_AT_ONCE; i++) {
+		__u32 sequence = engine_sent(g);
+		__u32 bytes;
+		bool push;
+
+		segment = stash_find(g->flow, sequence);
+		if (!segment)
+			break;
+		bytes = segment->bytes;
+		push = segment->push;
+		if (!engine_take(g->flow, sequence, bytes, probe))
+			break;
+		probe = false;
+		if (emit_data(g->skb, &g->space->emission, sequence, bytes, push, engine_heard(g)) == 0)
+			done++;
+	}
+	return done;
+}
+
+/* The client's FIN, when all before it has been sent and the shadow may know it. True if it was sent. */
+static __always_inline bool engine_finish(struct engine *g)
+{
+	const __u32 ready = SHADOW_FLOW_OPEN | SHADOW_FLOW_FIN | SHADOW_FLOW_FINISH;
+	const __u32 not_any = SHADOW_FLOW_FIN_SENT | SHADOW_FLOW_OVER;
+	struct shadow_flow *flow = g->flow;
+	bool due;
+
+	bpf_spin_lock(&flow->lock);
+	due = (flow->flags & (ready | not_any)) == ready && flow->sent == flow->fin;
+	if (due) {
+		flow->flags |= SHADOW_FLOW_FIN_SENT;
+		flow->sent = flow->fin + 1;
+	}
+	bpf_spin_unlock(&flow->lock);
+	if (due)
+		emit_bare(g->skb, &g->space->emission, TCP_FIN | TCP_ACK, engine_sent(g) - 1, engine_heard(g));
+	return due;
+}
+
+/* What is missing over there once more. Where it is gone from the stash as well, nothing can mend the connection. */
+static __always_inline void engine_repair(struct engine *g)
+{
+	struct shadow_flow *flow = g->flow;
+	struct shadow_counters *c = shadow_counters_of(g->key.service);
+	struct emission *e = &g->space->emission;
+	__u32 acked = *(volatile __u32 *)&flow->acked;
+	struct stash_segment *segment;
+
+	if (!(flow->flags & SHADOW_FLOW_OPEN)) {
+		emit_bare(g->skb, e, TCP_SYN, flow->first - 1, 0);
+	} else if (flow->flags & SHADOW_FLOW_FIN_SENT && acked == flow->fin) {
+		emit_bare(g->skb, e, TCP_FIN | TCP_ACK, acked, engine_heard(g));
+	} else if (acked != engine_sent(g)) {
+		segment = stash_find(flow, acked);
+		if (!segment) {
+			engine_end(g, SHADOW_LOST, true);
+			return;
+		}
+		emit_data(g->skb, e, acked, segment->bytes, segment->push, engine_heard(g));
+	} else {
+		return;
+	}
+	if (c)
+		c->repaired++;
+}
+
+/* --- the client's segments --- */
+
+/* The part of @p from @skip on goes into the stash, in pieces that fit the link. */
+static __always_inline enum stash_result engine_stash(struct engine *g, const struct packet *p, __u32 skip, __u32 limit)
+{
+	__u32 at = p->l4 + p->tcp_header_bytes + skip;
+	__u32 left = p->payload_bytes - skip;
+	__u32 sequence = p->sequence + skip;
+	__u32 mss = g->space->emission.mss;
+	enum stash_result result;
+
+	if (mss > STASH_BYTES - 4) /* 1460, where the link takes more: as long as the client's own */
+		mss = STASH_BYTES - 4;
+	for (__u32 i = 0; i < PIECES_MAX && left; i++) {
+		__u32 bytes = left > mss ? mss : left;
+		__u32 last = bytes - 1;
+
+		if (last >= STASH_BYTES)
+			return STASH_OK;
+		asm volatile("" : "+r"(last));
+		stash_prepare(&g->space->segment, last + 1, p->tcp_flags & TCP_PSH && bytes == left);
+		if (bpf_skb_load_bytes(g->skb, at, g->space->segment.data, last + 1))
+			return STASH_FULL;
+		result = stash_put(g->flow, sequence, limit, &g->space->segment);
+		if (result != STASH_OK)
+			return result;
+		sequence += bytes;
+		at += bytes;
+		left -= bytes;
+	}
+	return left ? STASH_CONNECTION_FULL : STASH_OK;
+}
+
+/* How much of a segment's beginning has been sent to the shadow already; all of it: nothing is new. */
+static __always_inline __u32 engine_known(const struct packet *p, const struct shadow_flow *flow)
+{
+	__u32 sent = *(volatile const __u32 *)&flow->sent;
+
+	if (!sequence_after(sent, p->sequence))
+		return 0;
+	return sent - p->sequence < p->payload_bytes ? sent - p->sequence : p->payload_bytes;
+}
+
+/* Notes what a client's segment says of its stream. */
+static __always_inline void engine_listen(struct engine *g, const struct packet *p)
+{
+	struct shadow_flow *flow = g->flow;
+	struct comparison comparison = {};
+	__u64 now_ns = bpf_ktime_get_ns();
+	__u32 next = p->sequence + p->payload_bytes;
+
+	bpf_spin_lock(&flow->lock);
+	flow->seen = now_ns >> TICK_SHIFT;
+	if (p->payload_bytes)
+		compare_request(flow, p->acknowledged, next, now_ns, &comparison);
+	if (sequence_after(next, flow->client_next)) {
+		flow->client_next = next;
+		flow->progress_ns = now_ns;
+	}
+	if (p->tcp_flags & TCP_FIN && !(flow->flags & SHADOW_FLOW_FIN)) {
+		flow->flags |= SHADOW_FLOW_FIN;
+		flow->fin = next;
+		flow->fin_ns = now_ns;
+		if (flow->flags & SHADOW_FLOW_SERVER_FIN)
+			flow->flags |= SHADOW_FLOW_FINISH;
+	}
+	bpf_spin_unlock(&flow->lock);
+	comparison_count(g->key.service, &comparison);
+}
+
+/* Data, FIN or both. */
+static __always_inline void engine_client_data(struct engine *g, const struct packet *p, const struct shadow *sh)
+{
+	bool open = g->flow->flags & SHADOW_FLOW_OPEN;
+	__u32 known = engine_known(p, g->flow);
+	enum stash_result result = STASH_OK;
+
+	engine_listen(g, p);
+	if (known < p->payload_bytes)
+		result = engine_stash(g, p, known, sh->stash);
+	if (result == STASH_FULL)
+		engine_end(g, SHADOW_EVICTED, true);
+	else if (result == STASH_CONNECTION_FULL)
+		engine_end(g, open ? SHADOW_OVERRUN : SHADOW_LATE, true);
+	if (result != STASH_OK)
+		return;
+	engine_pump(g, false);
+	engine_finish(g);
+}
+
+/* The client gave up, or said that nothing more is to come. */
+static __always_inline void engine_client_reset(struct engine *g)
+{
+	engine_end(g, shadow_has_all(g->flow) || g->flow->client_next == g->flow->first ? SHADOW_WHOLE : SHADOW_LOST,
+		   true);
+}
+
+/* A SYN: a connection begins, maybe where another one was. */
+static __always_inline void engine_client_opens(struct engine *g, const struct packet *p, const struct shadow *sh,
+						enum shadow_end why)
+{
+	struct shadow_flow *before = g->flow;
+
+	if (before) {
+		if (before->first == p->sequence + 1)
+			return; /* once more; the daemon knows when to ask the shadow again */
+		if (emission_begin(&g->space->emission, before, &g->key) == 0)
+			engine_end(g, shadow_has_all(before) ? SHADOW_WHOLE : SHADOW_LOST, true);
+		shadow_forget(&g->key, before);
+	}
+	g->flow = shadow_open(p, sh, &g->key, 0, why);
+	if (!g->flow)
+		return;
+	if (emission_begin(&g->space->emission, g->flow, &g->key))
+		engine_end(g, SHADOW_UNREACHABLE, false);
+	else
+		emit_bare(g->skb, &g->space->emission, TCP_SYN, p->sequence, 0);
+}
+
+/**
+ * engine_client - a client's segment
+ * @why: not SHADOW_WHOLE: its connection is not to be mirrored (any further), for this reason
+ */
+static __always_inline void engine_client(struct engine *g, const struct packet *p, const struct shadow *sh,
+					  enum shadow_end why)
+{
+	if (packet_opens(p)) {
+		engine_client_opens(g, p, sh, why);
+		return;
+	}
+	if (!g->flow) {
+		if (!(p->tcp_flags & TCP_RST))
+			shadow_open(p, sh, &g->key, 0, SHADOW_MID_CONNECTION);
+		return;
+	}
+	if (g->flow->flags & SHADOW_FLOW_OVER)
+		return;
+	if (emission_begin(&g->space->emission, g->flow, &g->key))
+		engine_end(g, SHADOW_UNREACHABLE, false);
+	else if (why != SHADOW_WHOLE)
+		engine_end(g, why, true);
+	else if (p->tcp_flags & TCP_RST)
+		engine_client_reset(g);
+	else
+		engine_client_data(g, p, sh);
+}
+
+/* --- the shadow's segments --- */
+
+/* The window scale that a SYN-ACK answers with: RFC 7323, 2.2. */
+static __always_inline __u8 syn_ack_window_shift(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 last = (__u32)p->tcp_header_bytes - sizeof(struct tcphdr) - 1;
+	__u8 options[TCP_OPTIONS_MAX] = {};
+	__u32 next = 0;
+
+	asm volatile("" : "+r"(last));
+	if (last >= TCP_OPTIONS_MAX || bpf_skb_load_bytes(skb, p->l4 + sizeof(struct tcphdr), options, last + 1))
+		return 0;
+#pragma unroll
+	for (__u32 i = 0; i < TCP_OPTIONS_MAX - 2; i++) {
+		if (i != next)
+			continue;
+		if (options[i] == 0)
+			break;
+		if (options[i] == 1) {
+			next = i + 1;
+			continue;
+		}
+		if (options[i] == 3 && options[i + 1] == 3)
+			return options[i + 2] > 14 ? 14 : options[i + 2];
+		next = i + (options[i + 1] < 2 ? 2 : options[i + 1]);
+	}
+	return 0;
+}
+
+/* The SYN-ACK, or another copy of it. */
+static __always_inline void engine_shadow_opens(struct engine *g, const struct frame *f, const struct packet *p)
+{
+	struct shadow_flow *flow = g->flow;
+	struct shadow_counters *c = shadow_counters_of(g->key.service);
+	__u8 shift = syn_ack_window_shift(g->skb, p);
+	struct comparison comparison = {};
+	__u64 now_ns = bpf_ktime_get_ns();
+	__u32 window = offered_window(f, p, flow); /* not scaled yet */
+	bool first = false;
+
+	bpf_spin_lock(&flow->lock);
+	if (!(flow->flags & SHADOW_FLOW_OPEN)) {
+		first = true;
+		flow->flags |= SHADOW_FLOW_OPEN;
+		flow->window_shift = shift;
+		flow->window_end = flow->first + window;
+		flow->server_next = p->sequence_next;
+		flow->progress_ns = now_ns;
+		shadow_speaks(p, flow, 0, now_ns, &comparison);
+	}
+	bpf_spin_unlock(&flow->lock);
+	if (first && c) {
+		c->connected++;
+		histogram_add(&c->connect, now_ns - flow->opened_ns);
+	}
+	if (!engine_pump(g, false) && !engine_finish(g))
+		emit_bare(g->skb, &g->space->emission, TCP_ACK, engine_sent(g), engine_heard(g));
+}
+
+/*
+ * A RST: it counts only where it can be meant for this connection (RFC 9293, 3.10.7.3). A shadow that resets after all
+ * has been said has heard all.
+ */
+static __always_inline void engine_shadow_resets(struct engine *g, const struct packet *p)
+{
+	struct shadow_flow *flow = g->flow;
+
+	if (!(flow->flags & SHADOW_FLOW_OPEN)) {
+		if (p->tcp_flags & TCP_ACK && p->acknowledged == flow->first)
+			engine_end(g, SHADOW_REFUSED, false);
+		return;
+	}
+	if (p->sequence - flow->server_next > 65535 && flow->server_next - p->sequence > 65535)
+		return;
+	engine_end(g, flow->flags & SHADOW_FLOW_FIN && shadow_has_all(flow) ? SHADOW_WHOLE : SHADOW_RESET, false);
+}
+
+/* What an open connection's segment says. Under the lock. */
+struct heard {
+	enum acknowledgement acknowledgement;
+	bool answer;
+	bool whole; /* both sides have ended, and know it */
+};
+
+static __always_inline void engine_hear(struct engine *g, const struct packet *p, __u32 window, __u32 class,
+					struct heard *ret)
+{
+	struct shadow_flow *flow = g->flow;
+	const __u32 both = SHADOW_FLOW_FIN_SENT | SHADOW_FLOW_SERVER_FIN;
+	struct comparison comparison = {};
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	bpf_spin_lock(&flow->lock);
+	ret->acknowledgement = shadow_acknowledge(p, flow, window, now_ns);
+	ret->answer = shadow_wants_acknowledgement(p, flow);
+	shadow_speaks(p, flow, class, now_ns, &comparison);
+	if (p->tcp_flags & TCP_FIN) {
+		flow->flags |= SHADOW_FLOW_SERVER_FIN;
+		if (flow->flags & SHADOW_FLOW_FIN)
+			flow->flags |= SHADOW_FLOW_FINISH;
+	}
+	ret->whole = (flow->flags & both) == both && flow->acked == flow->fin + 1;
+	bpf_spin_unlock(&flow->lock);
+	comparison_count(g->key.service, &comparison);
+}
+
+/* A segment of an open connection. */
+static __always_inline void engine_shadow_speaks(struct engine *g, const struct frame *f, const struct packet *p)
+{
+	__u32 window = offered_window(f, p, g->flow);
+	__u32 class = status_class(f, p);
+	struct heard heard = {};
+	bool answered = false;
+
+	engine_hear(g, p, window, class, &heard);
+	stash_release(g->flow);
+	if (heard.acknowledgement == ACKNOWLEDGES_TO_HOLE) {
+		engine_repair(g);
+		answered = true;
+	}
+	answered |= engine_pump(g, false) > 0;
+	answered |= engine_finish(g);
+	if (heard.answer && !answered)
+		emit_bare(g->skb, &g->space->emission, TCP_ACK, engine_sent(g), engine_heard(g));
+	if (heard.whole)
+		engine_end(g, SHADOW_WHOLE, false);
+}
+
+/* A shadow's segment. */
+static __always_inline void engine_shadow(struct engine *g, const struct frame *f, const struct packet *p)
+{
+	struct emission *e = &g->space->emission;
+
+	if (g->flow->flags & SHADOW_FLOW_OVER || emission_begin(e, g->flow, &g->key))
+		return;
+	if (p->tcp_flags & TCP_RST) {
+		engine_shadow_resets(g, p);
+	} else if (is_syn_ack(p) && p->acknowledged == g->flow->first) {
+		engine_shadow_opens(g, f, p);
+	} else if (g->flow->flags & SHADOW_FLOW_OPEN) {
+		engine_shadow_speaks(g, f, p);
+	} else if (p->tcp_flags & TCP_ACK) {
+		/* It remembers another connection of these ports: it is told that this is over, and asked again
+		 * (RFC 9293, 3.10.7.3; RFC 5961, 4.2). */
+		emit_bare(g->skb, e, TCP_RST, p->acknowledged, 0);
+		emit_bare(g->skb, e, TCP_SYN, g->flow->first - 1, 0);
+	}
+}
+
+/* --- the daemon's kicks --- */
+
+static __always_inline void engine_kick(struct engine *g, const struct mirror_kick *kick)
+{
+	struct shadow_flow *flow = g->flow;
+	bool udp = flow->flags & SHADOW_FLOW_UDP;
+	bool reachable;
+
+	if (flow->serial != kick->serial || flow->flags & SHADOW_FLOW_OVER)
+		return;
+	reachable = emission_begin(&g->space->emission, flow, &g->key) == 0;
+	if (kick->action == KICK_ABORT) {
+		engine_end(g, kick->reason, reachable && !udp && !(flow->flags & SHADOW_FLOW_REPLAY));
+		return;
+	}
+	if (!reachable || flow->flags & SHADOW_FLOW_REPLAY || udp)
+		return;
+	if (kick->action == KICK_FINISH) {
+		bpf_spin_lock(&flow->lock);
+		flow->flags |= SHADOW_FLOW_FINISH;
+		bpf_spin_unlock(&flow->lock);
+	} else {
+		engine_repair(g);
+	}
+	engine_pump(g, engine_sent(g) == *(volatile __u32 *)&flow->acked);
+	engine_finish(g);
+}
+
+#endif
