@@ -121,24 +121,35 @@ static __always_inline bool goes_at_once(const struct packet *p, struct shadow_f
 	return ours;
 }
 
+/* A segment's payload, all of it. 0 or -1. The size is looked at last: Linux 6.1's verifier forgets it over calls. */
+static __always_inline int load_payload(struct xdp_md *ctx, const struct packet *p, struct stash_segment *ret)
+{
+	__u32 at = p->l4 + p->tcp_header_bytes;
+	__u32 last = p->payload_bytes - 1;
+
+	stash_prepare(ret, last + 1, p->tcp_flags & TCP_PSH);
+	last = *(volatile const __u32 *)&p->payload_bytes - 1;
+	if (last >= STASH_BYTES)
+		return -1;
+	asm volatile("" : "+r"(last));
+	return bpf_xdp_load_bytes(ctx, at, ret->data, last + 1) ? -1 : 0;
+}
+
 /* The frequent: data in order. What is anything else is passed up. */
 static __always_inline int mirror_segment(struct xdp_md *ctx, struct frame *f, struct shadow_scratch *space,
 					  const struct shadow *sh, const struct flow_key *key, struct shadow_flow *flow)
 {
 	const struct packet *p = &space->packet;
-	__u32 last = p->payload_bytes - 1;
 	struct shadow_way way;
 	__u32 acknowledged;
 	enum stash_result result;
 
 	if (!flow || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || shadow_way_of(flow, &way) ||
-	    (way.mtu && p->bytes > way.mtu) || last >= STASH_BYTES)
+	    (way.mtu && p->bytes > way.mtu) || p->payload_bytes - 1 >= STASH_BYTES)
 		return pass_up(f, p, key, SHADOW_WHOLE);
 	if (!goes_at_once(p, flow, key->service, &acknowledged))
 		return pass_up(f, p, key, SHADOW_WHOLE);
-	asm volatile("" : "+r"(last));
-	stash_prepare(&space->segment, last + 1, p->tcp_flags & TCP_PSH);
-	if (bpf_xdp_load_bytes(ctx, p->l4 + p->tcp_header_bytes, space->segment.data, last + 1))
+	if (load_payload(ctx, p, &space->segment))
 		return pass_up(f, p, key, SHADOW_EVICTED);
 	result = stash_put(flow, p->sequence, sh->stash, &space->segment);
 	if (result != STASH_OK)

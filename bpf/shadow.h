@@ -63,12 +63,19 @@ static __always_inline struct shadow_counters *shadow_counters_of(__u32 service)
 	return bpf_map_lookup_elem(&shadow_counters, &service);
 }
 
+static __always_inline void shadow_ended(struct shadow_counters *c, __u32 end)
+{
+	asm volatile("" : "+r"(end)); /* the verifier must see what is compared in the register that is used */
+	if (end < SHADOW_ENDS)
+		c->ended[end]++;
+}
+
 static __always_inline void shadow_count_end(__u32 service, enum shadow_end end)
 {
 	struct shadow_counters *c = shadow_counters_of(service);
 
-	if (c && end < SHADOW_ENDS)
-		c->ended[end]++;
+	if (c)
+		shadow_ended(c, end);
 }
 
 static __always_inline void shadow_count_stray(__u32 service)
@@ -252,10 +259,10 @@ static __always_inline void shadow_refuse(const struct flow_key *key, struct sha
 	fresh->flags |= SHADOW_FLOW_OVER | SHADOW_FLOW_DEGRADED;
 	if (bpf_map_update_elem(&shadow_flows, key, fresh, BPF_NOEXIST) && why == SHADOW_MID_CONNECTION)
 		return; /* it would be counted with each packet */
-	if (!c || why >= SHADOW_ENDS)
+	if (!c)
 		return;
 	c->eligible++;
-	c->ended[why]++;
+	shadow_ended(c, why);
 }
 
 static __always_inline void shadow_fresh(const struct packet *p, struct shadow_flow *ret)

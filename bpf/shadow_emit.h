@@ -24,6 +24,7 @@ static __always_inline int emission_begin(struct emission *e, const struct shado
 	struct shadow *sh = bpf_map_lookup_elem(&shadows, &service);
 	const struct next_hop *hop = b ? backend_hop(b) : NULL;
 
+	asm volatile("" : "+r"(hop)); /* the verifier must see it compared */
 	if (!hop || !address || !sh)
 		return -1;
 	e->tuple.source = *address;

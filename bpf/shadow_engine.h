@@ -160,14 +160,19 @@ static __always_inline enum stash_result engine_stash(struct engine *g, const st
 
 	if (mss > STASH_BYTES - 4) /* 1460, where the link takes more: as long as the client's own */
 		mss = STASH_BYTES - 4;
-	for (__u32 i = 0; i < PIECES_MAX && left; i++) {
+	for (__u32 i = 0; i < PIECES_MAX; i++) {
 		__u32 bytes = left > mss ? mss : left;
-		__u32 last = bytes - 1;
+		__u32 last;
 
+		if (!left)
+			return STASH_OK;
+
+		stash_prepare(&g->space->segment, bytes, p->tcp_flags & TCP_PSH && bytes == left);
+		last = bytes - 1;
+		asm volatile("" : "+r"(last));
 		if (last >= STASH_BYTES)
 			return STASH_OK;
 		asm volatile("" : "+r"(last));
-		stash_prepare(&g->space->segment, last + 1, p->tcp_flags & TCP_PSH && bytes == left);
 		if (bpf_skb_load_bytes(g->skb, at, g->space->segment.data, last + 1))
 			return STASH_FULL;
 		result = stash_put(g->flow, sequence, limit, &g->space->segment);
