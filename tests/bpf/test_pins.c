@@ -21,7 +21,8 @@
 #define PINS "/mnt/headgate"
 #define MAPS_MAX 64
 
-static const struct limits limits = {.services = 1, .backends = 8, .rows = 3, .half_open = 64, .established = 64};
+static const struct limits limits = {
+	.services = 1, .backends = 8, .rows = 3, .half_open = 64, .established = 64, .shadow_flows = 64, .stash = 64};
 
 struct names {
 	char name[MAPS_MAX][NAME_MAX + 1];
