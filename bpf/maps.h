@@ -220,6 +220,23 @@ struct {
 	__type(value, struct shadow_guard);
 } shadow_guard __weak SEC(".maps");
 
+/* Of two devices: the mirror's near end and, the last one so that it gets the frame itself, the way out. */
+struct mirror {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, MIRROR_DEVICES);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+
+/* By the ifindex of the way out: where XDP sends a packet and its copy. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+	__array(values, struct mirror);
+} mirrors __weak SEC(".maps");
+
 /* Addresses and MACs of shadows: a set. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -60,6 +60,9 @@ enum mirror_kind {
 	MIRROR_KICK,           /* from the daemon: struct mirror_kick behind the Ethernet header */
 };
 
+/* What XDP sends by is a map of two devices, the mirror's near end first. */
+#define MIRROR_DEVICES 2U
+
 /* XDP metadata of a copy: at most 32 bytes, a multiple of 4. */
 #define MIRRORED_MAGIC 0x68676d31U
 struct mirrored {

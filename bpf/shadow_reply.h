@@ -119,7 +119,7 @@ static __always_inline enum verdict shadow_reply_late(const struct packet *p, __
 /**
  * shadow_reply_tcp - a segment of a shadow, at the hook it came in by
  * @ret: with VERDICT_ACKNOWLEDGE, what to answer
- * Return: VERDICT_DROP, VERDICT_ACKNOWLEDGE, VERDICT_RESET, or VERDICT_MIRROR: it needs thought.
+ * Return: VERDICT_DROP, VERDICT_ACKNOWLEDGE, VERDICT_RESET, or VERDICT_HAND_OVER: it needs thought.
  */
 static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, const struct packet *p,
 						     struct shadow_flow *flow, __u32 service, struct departure *ret)
@@ -134,7 +134,7 @@ static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, cons
 		return shadow_reply_late(p, flow->flags);
 	bpf_spin_lock(&flow->lock);
 	if (shadow_needs_thought(p, flow, window)) {
-		verdict = VERDICT_MIRROR;
+		verdict = VERDICT_HAND_OVER;
 	} else {
 		shadow_acknowledge(p, flow, window, now_ns);
 		if (shadow_wants_acknowledgement(p, flow))
@@ -144,7 +144,7 @@ static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, cons
 	ret->sequence = flow->sent;
 	ret->acknowledged = flow->server_next;
 	bpf_spin_unlock(&flow->lock);
-	if (verdict == VERDICT_MIRROR)
+	if (verdict == VERDICT_HAND_OVER)
 		return verdict;
 	comparison_count(service, &comparison);
 	stash_release(flow);

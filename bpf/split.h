@@ -9,6 +9,7 @@
 #include "forward.h"
 #include "guard.h"
 #include "fragment.h"
+#include "mirror.h"
 #include "nat.h"
 #include "outer.h"
 #include "parse_rare.h"
@@ -128,11 +129,12 @@ static __always_inline enum verdict depart_to_backend(const struct packet *p, co
 	return VERDICT_SEND;
 }
 
-/* A packet from a client to a service. */
-static __always_inline enum verdict split_request(const struct frame *f, struct packet *p, __u32 service,
+/* A packet from a client to a service. @mirror: it is one that may be copied. */
+static __always_inline enum verdict split_request(const struct frame *f, bool mirror, struct packet *p, __u32 service,
 						  struct departure *ret)
 {
 	struct service *s = bpf_map_lookup_elem(&services, &service);
+	enum verdict verdict;
 	struct choice choice;
 	struct backend *b;
 	int error = 0;
@@ -169,7 +171,10 @@ static __always_inline enum verdict split_request(const struct frame *f, struct 
 	if (s->mode == FORWARD_DNAT && backend_hop(b) && is_sampled(s, p, &p->source, p->source_port) &&
 	    !sampled_request(p, service, ret->backend))
 		ret->opened = false;
-	return depart_to_backend(p, s, b, ret);
+	verdict = depart_to_backend(p, s, b, ret);
+	if (mirror && s->flags & SERVICE_SHADOW && verdict == VERDICT_SEND && mirror_wants(s, service, p))
+		return VERDICT_MIRROR;
+	return verdict;
 }
 
 /* A backend's packet on its way to the client; @client is where it goes. */
@@ -278,7 +283,7 @@ static __always_inline enum verdict split_broken(const struct packet *p)
  * split - decide a frame that comes from a client
  * @whole: read what is rare too; else VERDICT_RARE says that another program must
  * @p: filled from the frame
- * @ret: zeroed; set with VERDICT_SEND and VERDICT_TOO_BIG
+ * @ret: zeroed; set with VERDICT_SEND, VERDICT_MIRROR and VERDICT_TOO_BIG
  *
  * Return: VERDICT_REPLY: it comes from a backend, which is another program's part.
  */
@@ -317,7 +322,7 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, str
 			fragment_passes(p);
 		return VERDICT_PASS;
 	}
-	verdict = split_request(f, p, *service, ret);
+	verdict = split_request(f, !whole, p, *service, ret);
 	if (whole && p->fragment == FRAGMENT_FIRST && verdict == VERDICT_SEND)
 		fragment_remember(p, ret);
 	return verdict;

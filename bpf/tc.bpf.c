@@ -114,9 +114,25 @@ static __always_inline int edit(struct __sk_buff *skb, struct frame *f, struct s
 	return outer_write(f, p, to);
 }
 
-static __always_inline int send(struct __sk_buff *skb, struct frame *f, struct scratch *space,
-				const struct departure *to)
+/*
+ * As it came, but for the MACs: those it gets when it is sent. The helper's own result is nobody's: it is about the
+ * copy.
+ */
+static __always_inline void copy_to_mirror(struct __sk_buff *skb, struct frame *f, const struct departure *to)
 {
+	struct shadow_guard *guard = bpf_map_lookup_elem(&shadow_guard, &(__u32){0});
+
+	if (!guard || !guard->mirror || mirror_mark(f, MIRROR_CLIENT, to->service) ||
+	    bpf_clone_redirect(skb, guard->mirror, 0))
+		count_clone_lost(to->service);
+	*f = frame_of(skb);
+}
+
+static __always_inline int send(struct __sk_buff *skb, struct frame *f, struct scratch *space,
+				const struct departure *to, bool mirror)
+{
+	if (mirror)
+		copy_to_mirror(skb, f, to);
 	if (edit(skb, f, space, to) || forward_to(f, to->hop)) {
 		drop(to->service, DROP_MALFORMED);
 		return TC_ACT_SHOT;
@@ -298,12 +314,13 @@ static __always_inline int carry_out(struct __sk_buff *skb, struct frame *f, str
 {
 	switch (verdict) {
 	case VERDICT_SEND:
-		return send(skb, f, space, to);
+	case VERDICT_MIRROR:
+		return send(skb, f, space, to, verdict == VERDICT_MIRROR);
 	case VERDICT_RESET:
 		return answer_with_reset(skb, &space->packet);
 	case VERDICT_ACKNOWLEDGE:
 		return answer_with_acknowledgement(skb, &space->packet, to);
-	case VERDICT_MIRROR:
+	case VERDICT_HAND_OVER:
 		return hand_to_mirror(f, to);
 	case VERDICT_TOO_BIG:
 		return answer_with_too_big(skb, f, space, to);

@@ -12,6 +12,7 @@ enum verdict {
 	VERDICT_TOO_BIG, /* answered with "fragmentation needed" or "packet too big" */
 	VERDICT_ECHO,    /* the echo request is answered */
 	VERDICT_SEND,    /* edited; out of the interface that was named */
+	VERDICT_MIRROR,  /* the same, and a copy goes to the mirror */
 	/* Decided by another program of the same hook. */
 	VERDICT_REPLY,
 	VERDICT_RARE,
@@ -19,7 +20,7 @@ enum verdict {
 	VERDICT_SHADOW,
 	VERDICT_EARLY,       /* a fragment for the daemon to send in again */
 	VERDICT_ACKNOWLEDGE, /* a shadow's segment is answered with an acknowledgement */
-	VERDICT_MIRROR,      /* a shadow's packet goes to the program behind the mirror */
+	VERDICT_HAND_OVER,   /* a shadow's packet goes to the program behind the mirror */
 };
 
 /* The four fields that name a connection, as a packet is to carry them. */

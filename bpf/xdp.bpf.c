@@ -84,8 +84,36 @@ static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scra
 	return outer_write(f, p, to);
 }
 
+/* Says in front of the frame what it was before it was edited. 0 or -1: the driver leaves no room there. */
+static __always_inline int describe(struct xdp_md *ctx, const struct packet *p, const struct departure *to)
+{
+	struct mirrored *at;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*at)))
+		return -1;
+	at = (void *)(long)ctx->data_meta;
+	if ((void *)(at + 1) > (void *)(long)ctx->data)
+		return -1;
+	*at = mirror_description(p, to);
+	return 0;
+}
+
+/* XDP_REDIRECT: out, and to the mirror. XDP_ABORTED: it has to go alone. */
+static __always_inline int send_with_copy(struct xdp_md *ctx, const struct frame *f, const struct packet *p,
+					  const struct departure *to)
+{
+	void *both = bpf_map_lookup_elem(&mirrors, &to->hop->ifindex);
+	bool in_pieces = f->bytes != (__u32)(f->end - f->data);
+
+	if (both && !in_pieces && f->bytes <= MIRROR_FRAME_BYTES && !describe(ctx, p, to))
+		return bpf_redirect_map(both, 0, BPF_F_BROADCAST);
+	count_clone_lost(to->service);
+	return XDP_ABORTED;
+}
+
 /* Back out of the interface it came in by, or out of another one. */
-static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to)
+static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to,
+				bool mirror)
 {
 	int action = XDP_TX;
 
@@ -93,7 +121,9 @@ static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scra
 		drop(to->service, DROP_MALFORMED);
 		return XDP_DROP;
 	}
-	if (to->hop->ifindex != ctx->ingress_ifindex)
+	if (mirror && send_with_copy(ctx, f, &space->packet, to) == XDP_REDIRECT)
+		action = XDP_REDIRECT;
+	else if (to->hop->ifindex != ctx->ingress_ifindex)
 		action = bpf_redirect_map(&devices, to->hop->ifindex, XDP_DROP);
 	if (action == XDP_DROP)
 		drop(to->service, DROP_NO_NEXT_HOP);
@@ -193,12 +223,13 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 {
 	switch (verdict) {
 	case VERDICT_SEND:
-		return send(ctx, f, space, to);
+	case VERDICT_MIRROR:
+		return send(ctx, f, space, to, verdict == VERDICT_MIRROR);
 	case VERDICT_RESET:
 		return answer_with_reset(ctx, &space->packet);
 	case VERDICT_ACKNOWLEDGE:
 		return answer_with_acknowledgement(ctx, &space->packet, to);
-	case VERDICT_MIRROR:
+	case VERDICT_HAND_OVER:
 		return hand_to_mirror(f, to);
 	case VERDICT_TOO_BIG:
 		return answer_with_too_big(ctx, f, space, to);

@@ -38,6 +38,7 @@ static const char *const map_names[] = {
 	"shadows",
 	"shadow_rules",
 	"shadow_guard",
+	"mirrors",
 	"shadow_hosts",
 	"shadow_flows",
 	"shadow_ports",
