@@ -88,6 +88,7 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 		{s->maps.backend_counters, BACKENDS_MAX},
 		{s->maps.measurements, BACKENDS_MAX},
 		{s->maps.silent_counters, BACKENDS_MAX},
+		{s->maps.shadow_counters, SERVICES_MAX},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -226,6 +227,7 @@ static void wipe(const struct bpf_map *map)
 	case BPF_MAP_TYPE_LRU_HASH:
 	case BPF_MAP_TYPE_LPM_TRIE:
 	case BPF_MAP_TYPE_DEVMAP_HASH:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
 		map_empty(bpf_map__fd(map));
 		break;
 	default: /* the table of programs, and what waits for the daemon */
@@ -340,6 +342,14 @@ struct measurements fixture_measurements(struct fixture *f, __u32 backend)
 	struct measurements sum = {};
 
 	sum_counters(f->measurements, backend, sizeof(sum), (__u64 *)&sum);
+	return sum;
+}
+
+struct shadow_counters fixture_shadow_counters(struct fixture *f, __u32 service)
+{
+	struct shadow_counters sum = {};
+
+	sum_counters(bpf_map__fd(f->skeleton->maps.shadow_counters), service, sizeof(sum), (__u64 *)&sum);
 	return sum;
 }
 

@@ -101,6 +101,7 @@ void fixture_fill_row(struct fixture *f, __u32 row, slot_entry entry);
 struct service_counters fixture_service_counters(struct fixture *f, __u32 service);
 struct backend_counters fixture_backend_counters(struct fixture *f, __u32 backend);
 struct measurements fixture_measurements(struct fixture *f, __u32 backend);
+struct shadow_counters fixture_shadow_counters(struct fixture *f, __u32 service);
 
 /* Drops of all services and reasons. */
 __u64 fixture_drops(struct fixture *f);
