@@ -110,8 +110,7 @@ static void read_endpoint(struct builder *b, const struct service_model *s, int 
 		build_mention(b, s, variant, ret, server_id, f->node->start_mark);
 }
 
-/* Without quotes YAML takes [fd00::1]:8000 for a map whose key is a list. */
-static bool is_bare_ipv6(struct builder *b, const yaml_node_t *node)
+bool build_is_bare_ipv6(struct builder *b, const yaml_node_t *node)
 {
 	const yaml_node_pair_t *first = node->data.mapping.pairs.start;
 
@@ -187,7 +186,7 @@ static void read_backend(struct builder *b, const struct service_model *s, int v
 	char title[TITLE_SIZE];
 
 	ret->weight = 1;
-	if (is_bare_ipv6(b, f->node)) {
+	if (build_is_bare_ipv6(b, f->node)) {
 		reader_refuse(b->reader, f, BACKEND_HINT);
 		return;
 	}
@@ -201,6 +200,15 @@ static void read_backend(struct builder *b, const struct service_model *s, int v
 	server_id = read_server_id(b, s, &fields[SERVER_ID], f, ret->server_id);
 	if (endpoint.node)
 		read_endpoint(b, s, variant, &endpoint, server_id, &ret->endpoint);
+}
+
+bool build_count_backend(struct builder *b, yaml_mark_t at)
+{
+	if (b->backend_count++ == b->model->limits.backends)
+		reader_problem(b->reader, at,
+			       "more backends than limits.backends (%u): remove some, or raise the limit",
+			       b->model->limits.backends);
+	return b->backend_count <= b->model->limits.backends;
 }
 
 int build_backends(struct builder *b, const struct service_model *s, struct variant_model *v, const struct field *f)
@@ -218,12 +226,7 @@ int build_backends(struct builder *b, const struct service_model *s, struct vari
 		struct field item = reader_item(b->reader, items[i], "backend", f->of);
 
 		v->backend_count++;
-		if (b->backend_count++ == b->model->limits.backends)
-			reader_problem(b->reader, item.at,
-				       "more backends than limits.backends (%u): remove some, or raise "
-				       "the limit",
-				       b->model->limits.backends);
-		if (b->backend_count <= b->model->limits.backends)
+		if (build_count_backend(b, item.at))
 			read_backend(b, s, v - s->variants, &item, &v->backends[i]);
 	}
 	return 0;

@@ -6,9 +6,11 @@
 #include "config_reader.h"
 
 #define VIP_VARIANT (-1)
+#define SHADOW_MENTION (-2)
 #define TITLE_SIZE (2 * NAME_SIZE + 32) /* of what is in a service: "variant blue of llm" */
 
-/* An address, port and protocol that the file mentions, as a service's own (VIP_VARIANT) or as a backend. */
+/* An address, port and protocol that the file mentions, as a service's own (VIP_VARIANT), as a backend, or as its
+ * shadow's (SHADOW_MENTION). */
 struct mention {
 	struct endpoint endpoint;
 	uint8_t protocol;
@@ -59,6 +61,18 @@ void build_nat(struct builder *b, struct service_model *s, const struct field *f
 void build_drain(struct builder *b, struct service_model *s, const struct field *f);
 void build_measure(struct builder *b, struct service_model *s, const struct field *f);
 void build_health(struct builder *b, struct service_model *s, const struct field *f);
+void build_shadow(struct builder *b, struct service_model *s, const struct field *f);
+
+/* Source addresses, of the service's family, at most SOURCES_MAX; and their ports. */
+void build_sources(struct builder *b, const struct service_model *s, const struct field *f, struct address *ret,
+		   size_t *ret_count);
+void build_ports(struct builder *b, const struct field *f, uint16_t *ret_min, uint16_t *ret_max);
+
+/* Counts a backend. False: it is one too many, which has been said. */
+bool build_count_backend(struct builder *b, yaml_mark_t at);
+
+/* Without quotes YAML takes [fd00::1]:8000 for a map whose key is a list. */
+bool build_is_bare_ipv6(struct builder *b, const yaml_node_t *node);
 
 /* Reads an address that packets can be sent to and come from. 0 or -EINVAL, -ENOENT as the reader's functions. */
 int build_address(struct builder *b, const struct field *f, struct address *ret);

@@ -15,14 +15,20 @@ static int compare_places(const struct mention *a, const struct mention *b)
 	return difference;
 }
 
-/* By place; in one place services first, then backends, each in the order of the file. */
+/* Services first, then backends, then shadows. */
+static int rank_of(const struct mention *m)
+{
+	return m->variant == VIP_VARIANT ? 0 : m->variant == SHADOW_MENTION ? 2 : 1;
+}
+
+/* By place; in one place by rank, each in the order of the file. */
 static int compare_mentions(const void *first, const void *second)
 {
 	const struct mention *a = first, *b = second;
 	int difference = compare_places(a, b);
 
 	if (!difference)
-		difference = (b->variant == VIP_VARIANT) - (a->variant == VIP_VARIANT);
+		difference = rank_of(a) - rank_of(b);
 	if (!difference)
 		difference = a->order < b->order ? -1 : 1;
 	return difference;
@@ -67,7 +73,7 @@ static void shared_backend(struct builder *b, const struct mention *m, const str
 			place, variant, s->name, other->at.line + 1);
 }
 
-/* All mentions of one address, port and protocol. */
+/* All mentions of one address, port and protocol, but for shadows. */
 static void check_place(struct builder *b, const struct mention *place, size_t count)
 {
 	const struct mention *vip = place->variant == VIP_VARIANT ? place : NULL;
@@ -81,6 +87,8 @@ static void check_place(struct builder *b, const struct mention *place, size_t c
 	for (size_t i = 0; i < count; i++) {
 		const struct mention *m = &place[i], *previous = i ? m - 1 : NULL;
 
+		if (m->variant == SHADOW_MENTION)
+			break;
 		if (m != vip && m->variant == VIP_VARIANT)
 			reader_problem(b->reader, m->at,
 				       "%s is already the address of service %s (line %zu): give each "
@@ -102,6 +110,55 @@ static void check_place(struct builder *b, const struct mention *place, size_t c
 		if (forward_of(b, m) == FORWARD_DNAT)
 			dnat = m;
 	}
+}
+
+/*
+ * What comes from a shadow's address is never forwarded, so that nobody else may have it, whatever the port. Shadows of
+ * several services may: their engines are then to be the same, as it is by the address and port that one is found.
+ */
+static void check_shadow(struct builder *b, const struct mention *shadow, const struct mention *others, size_t count)
+{
+	const struct service_model *services = b->model->services;
+	char text[ADDRESS_TEXT_SIZE];
+
+	address_format(&shadow->endpoint.address, text);
+	for (size_t i = 0; i < count; i++) {
+		const struct mention *m = &others[i];
+		const struct service_model *s = &services[m->service];
+
+		if (m->variant == VIP_VARIANT)
+			reader_problem(b->reader, shadow->at,
+				       "%s is the address of service %s (line %zu): write the address of a server that "
+				       "nobody is sent to",
+				       text, s->name, m->at.line + 1);
+		else if (m->variant != SHADOW_MENTION)
+			reader_problem(
+				b->reader, shadow->at,
+				"%s is also the address of a backend of variant %s of %s (line %zu), and nothing "
+				"that comes from a shadow's address is forwarded: give the shadow an address of "
+				"its own",
+				text, s->variants[m->variant].name, s->name, m->at.line + 1);
+		else if (m->order < shadow->order && !compare_places(m, shadow) && m->service == shadow->service)
+			reader_problem(b->reader, shadow->at, "%s is twice in the shadow of %s: write it once", text,
+				       s->name);
+		else if (m->order < shadow->order && s->shadow.engine != services[shadow->service].shadow.engine)
+			reader_problem(
+				b->reader, shadow->at,
+				"%s is also in the shadow of %s (line %zu), which has another engine: give each an "
+				"address of its own, or both the same engine",
+				text, s->name, m->at.line + 1);
+		else
+			continue;
+		return;
+	}
+}
+
+/* All mentions of one address. */
+static void check_shadows(struct builder *b, const struct mention *same, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (same[i].variant == SHADOW_MENTION)
+			check_shadow(b, &same[i], same, count);
 }
 
 /* One server may be in several variants, with one id. */
@@ -128,14 +185,19 @@ static void check_server_ids(struct builder *b)
 
 void check_mentions(struct builder *b)
 {
-	size_t start = 0;
+	const struct mention *m = b->mentions;
+	size_t place = 0, address = 0;
 
 	qsort(b->mentions, b->mention_count, sizeof(*b->mentions), compare_mentions);
 	for (size_t i = 1; i <= b->mention_count; i++) {
-		if (i < b->mention_count && !compare_places(&b->mentions[start], &b->mentions[i]))
-			continue;
-		check_place(b, &b->mentions[start], i - start);
-		start = i;
+		if (i == b->mention_count || compare_places(&m[place], &m[i])) {
+			check_place(b, &m[place], i - place);
+			place = i;
+		}
+		if (i == b->mention_count || !address_equal(&m[address].endpoint.address, &m[i].endpoint.address)) {
+			check_shadows(b, &m[address], i - address);
+			address = i;
+		}
 	}
 	check_server_ids(b);
 }

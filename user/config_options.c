@@ -108,7 +108,8 @@ int build_cohorts(struct builder *b, struct service_model *s, const struct field
 	return 0;
 }
 
-static void add_source(struct builder *b, struct service_model *s, const struct field *f)
+static void add_source(struct builder *b, const struct service_model *s, const struct field *f, struct address *sources,
+		       size_t *count)
 {
 	bool ipv4 = address_is_ipv4(&s->vip.address);
 	struct address source;
@@ -122,17 +123,18 @@ static void add_source(struct builder *b, struct service_model *s, const struct 
 			       f->key, f->of, ipv4 ? "IPv4" : "IPv6");
 		return;
 	}
-	for (size_t i = 0; i < s->source_count; i++) {
-		if (address_equal(&s->sources[i], &source)) {
+	for (size_t i = 0; i < *count; i++) {
+		if (address_equal(&sources[i], &source)) {
 			reader_problem(b->reader, f->node->start_mark, "%s of %s is there twice: write it once", f->key,
 				       f->of);
 			return;
 		}
 	}
-	s->sources[s->source_count++] = source;
+	sources[(*count)++] = source;
 }
 
-static void read_sources(struct builder *b, struct service_model *s, const struct field *f)
+void build_sources(struct builder *b, const struct service_model *s, const struct field *f, struct address *ret,
+		   size_t *ret_count)
 {
 	const yaml_node_item_t *items;
 	size_t count;
@@ -147,11 +149,11 @@ static void read_sources(struct builder *b, struct service_model *s, const struc
 	for (size_t i = 0; i < count; i++) {
 		struct field item = reader_item(b->reader, items[i], "a source", f->of);
 
-		add_source(b, s, &item);
+		add_source(b, s, &item, ret, ret_count);
 	}
 }
 
-static void read_ports(struct builder *b, struct service_model *s, const struct field *f)
+void build_ports(struct builder *b, const struct field *f, uint16_t *ret_min, uint16_t *ret_max)
 {
 	char first[sizeof("65535")] = "";
 	const char *text, *dash;
@@ -167,8 +169,8 @@ static void read_ports(struct builder *b, struct service_model *s, const struct 
 		reader_refuse(b->reader, f, PORTS_HINT);
 		return;
 	}
-	s->port_min = min;
-	s->port_max = max;
+	*ret_min = min;
+	*ret_max = max;
 }
 
 void build_nat(struct builder *b, struct service_model *s, const struct field *f)
@@ -186,8 +188,8 @@ void build_nat(struct builder *b, struct service_model *s, const struct field *f
 			       f->of, name_of_forward(s->forward));
 	if (reader_fields(b->reader, f, title, fields, ARRAY_SIZE(fields)))
 		return;
-	read_sources(b, s, &fields[0]);
-	read_ports(b, s, &fields[1]);
+	build_sources(b, s, &fields[0], s->sources, &s->source_count);
+	build_ports(b, &fields[1], &s->port_min, &s->port_max);
 	return;
 }
 

@@ -217,6 +217,7 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		DRAIN,
 		MEASURE,
 		HEALTH,
+		SHADOW,
 		KEYS
 	};
 	struct field fields[KEYS] = {
@@ -234,6 +235,7 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		[DRAIN] = {.key = "drain"},
 		[MEASURE] = {.key = "measure"},
 		[HEALTH] = {.key = "health"},
+		[SHADOW] = {.key = "shadow"},
 	};
 	char title[TITLE_SIZE];
 	int err;
@@ -254,5 +256,6 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 	build_drain(b, s, &fields[DRAIN]);
 	build_measure(b, s, &fields[MEASURE]);
 	build_health(b, s, &fields[HEALTH]);
+	build_shadow(b, s, &fields[SHADOW]);
 	return build_cohorts(b, s, &fields[COHORTS], !err);
 }

@@ -86,6 +86,14 @@ int model_copy(const struct model *m, struct model **ret)
 	return 0;
 }
 
+bool model_has_shadow(const struct model *m)
+{
+	for (size_t i = 0; i < m->service_count; i++)
+		if (m->services[i].shadow.present)
+			return true;
+	return false;
+}
+
 struct service_model *model_find_service(struct model *m, const char *name)
 {
 	for (size_t i = 0; i < m->service_count; i++) {
@@ -397,5 +405,67 @@ int service_drain_variant(struct service_model *s, const char *variant, bool dra
 		return err;
 	for (size_t i = 0; i < v->backend_count; i++)
 		v->backends[i].drained = drained;
+	return 0;
+}
+
+/* --- shadow --- */
+
+static int check_shadow(const struct service_model *s, struct refusal *why)
+{
+	if (s->shadow.present)
+		return 0;
+	return refuse(why, ENOENT,
+		      "%s has no shadow: write shadow: {backends: [ADDRESS:PORT], sample: 10} for it in the "
+		      "configuration, then `headgate reload`",
+		      s->name);
+}
+
+static bool mirrors_by_rule(const struct shadow_model *shadow)
+{
+	for (size_t i = 0; i < shadow->rule_count; i++)
+		if (shadow->rules[i].rule == SHADOW_ALWAYS)
+			return true;
+	return false;
+}
+
+int service_set_shadow(struct service_model *s, bool on, struct refusal *why)
+{
+	int err = check_shadow(s, why);
+
+	if (err)
+		return err;
+	if (on && !s->shadow.sample && !mirrors_by_rule(&s->shadow))
+		return refuse(why, EINVAL,
+			      "the sample of %s's shadow is 0, so that nothing would be mirrored: say how many percent "
+			      "first, as `headgate shadow %s sample 10`",
+			      s->name, s->name);
+	s->shadow.state = on ? SHADOW_ON : SHADOW_OFF;
+	memset(s->shadow.reason, 0, sizeof(s->shadow.reason));
+	return 0;
+}
+
+int service_set_shadow_sample(struct service_model *s, uint32_t sample, struct refusal *why)
+{
+	int err = check_shadow(s, why);
+
+	if (err)
+		return err;
+	if (sample > SHADOW_SAMPLE_ALL)
+		return refuse(why, EINVAL, "a sample is from 0 to 100 percent");
+	s->shadow.sample = sample;
+	return 0;
+}
+
+int service_pause_shadow(struct service_model *s, const char *reason, struct refusal *why)
+{
+	int err = check_shadow(s, why);
+
+	if (err)
+		return err;
+	if (s->shadow.state == SHADOW_OFF)
+		return refuse(why, EINVAL, "the shadow of %s is off", s->name);
+	s->shadow.state = SHADOW_PAUSED;
+	memset(s->shadow.reason, 0, sizeof(s->shadow.reason));
+	snprintf(s->shadow.reason, sizeof(s->shadow.reason), "%s", reason);
 	return 0;
 }

@@ -89,6 +89,51 @@ struct health_model {
 	uint32_t passive; /* so many real connections in a row, refused or not answered, take it out; 0: never */
 };
 
+enum shadow_state {
+	SHADOW_ON,
+	SHADOW_OFF,    /* by command */
+	SHADOW_PAUSED, /* by the daemon, for a reason */
+};
+
+#define SHADOW_RULES_MAX 64U
+#define SHADOW_REASON_SIZE 160
+
+/* Whose connections are mirrored, or are not, whatever the sample says. */
+struct shadow_rule_model {
+	struct prefix source;
+	enum shadow_rule rule;
+};
+
+/* When the daemon pauses a shadow. Shares are of SHADOW_SAMPLE_ALL. */
+struct shadow_pause_model {
+	uint32_t of;         /* so many connections are looked at; 0: it is never paused */
+	uint32_t lost;       /* so many of them were not mirrored whole */
+	uint32_t unanswered; /* so many requests had no response */
+};
+
+/* Who gets copies of a service's connections. Holds no pointers. */
+struct shadow_model {
+	bool present;
+	enum shadow_state state;
+	char reason[SHADOW_REASON_SIZE]; /* while SHADOW_PAUSED */
+	uint32_t sample;                 /* of SHADOW_SAMPLE_ALL connections so many are mirrored */
+	enum shadow_engine engine;
+	struct endpoint backends[SHADOW_BACKENDS_MAX];
+	size_t backend_count; /* 1.. */
+	struct shadow_rule_model rules[SHADOW_RULES_MAX];
+	size_t rule_count;
+	struct address sources[SOURCES_MAX]; /* none: this host's own address towards each backend */
+	size_t source_count;
+	uint16_t port_min, port_max;      /* inline: source ports, inclusive */
+	uint8_t dscp;                     /* of copies; 0: as the client's */
+	uint32_t packets_per_second;      /* cap on copies; 0: none */
+	uint32_t linger_s;                /* how long it may go on answering after the client has ended */
+	uint64_t memory_bytes;            /* replay: of all that waits for the service's shadow */
+	uint64_t connection_memory_bytes; /* replay: of what waits for one connection */
+	uint32_t connection_segments;     /* inline: that may wait for one connection */
+	struct shadow_pause_model pause;
+};
+
 enum drain_policy {
 	DRAIN_KEEP,  /* live connections stay until they end */
 	DRAIN_RESET, /* they are reset, at a pace */
@@ -119,6 +164,7 @@ struct service_model {
 	bool quic;                      /* UDP that is QUIC */
 	uint8_t server_id_bytes;        /* of server ids in its connection ids; 0: they carry none */
 	struct health_model health;
+	struct shadow_model shadow;
 };
 
 /* Whether replies come by here; where not, packets reach their backend as they are, its port included. */
@@ -158,6 +204,9 @@ DEFINE_CLEANUP(struct model, model_free)
 
 /* A deep copy. 0 or -ENOMEM. */
 int model_copy(const struct model *m, struct model **ret);
+
+/* Whether any service has one, be it on or off. */
+bool model_has_shadow(const struct model *m);
 
 struct service_model *model_find_service(struct model *m, const char *name);
 /* Index of a variant in @s, or -1. */
@@ -207,6 +256,22 @@ int service_drain_backend(struct service_model *s, const struct endpoint *backen
 /* The same for one variant alone. -ENOENT also for an unknown variant. */
 int service_drain_backend_of(struct service_model *s, const char *variant, const struct endpoint *backend, bool drained,
 			     struct refusal *why);
+
+/**
+ * service_set_shadow - turn a service's shadow on or off
+ * @on: what it is to be; one that is so already is no error. On resumes a paused one, too.
+ *
+ * Refused, with @s untouched: a service without one (-ENOENT); on, where neither sample nor rule has anything mirrored
+ * (-EINVAL).
+ */
+int service_set_shadow(struct service_model *s, bool on, struct refusal *why);
+
+/* Of SHADOW_SAMPLE_ALL connections @sample are mirrored, while it is on. Refused: no shadow (-ENOENT), or more than all
+ * (-EINVAL). */
+int service_set_shadow_sample(struct service_model *s, uint32_t sample, struct refusal *why);
+
+/* Nothing is mirrored any more until it is turned on again. Refused: no shadow (-ENOENT), or it is off (-EINVAL). */
+int service_pause_shadow(struct service_model *s, const char *reason, struct refusal *why);
 
 /* All backends of a variant. Refused like service_drain_backend(), and for a variant without backends (-EINVAL). */
 int service_drain_variant(struct service_model *s, const char *variant, bool drained, struct refusal *why);

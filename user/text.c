@@ -72,3 +72,43 @@ int text_duration(const char *text, uint32_t max_s, uint32_t *ret_s)
 	*ret_s = total_s;
 	return 0;
 }
+
+int text_percent(const char *text, uint32_t *ret)
+{
+	uint32_t percent, hundredths = 0;
+
+	if (take_number(&text, 100, &percent))
+		return -EINVAL;
+	if (*text == '.') {
+		uint32_t digits = 0;
+
+		for (text++; digits < 2 && isdigit((unsigned char)*text); digits++)
+			hundredths = hundredths * 10 + (*text++ - '0');
+		if (!digits)
+			return -EINVAL;
+		if (digits == 1)
+			hundredths *= 10;
+	}
+	if (*text == '%')
+		text++;
+	if (*text || (percent == 100 && hundredths))
+		return -EINVAL;
+	*ret = percent * 100 + hundredths;
+	return 0;
+}
+
+int text_bytes(const char *text, uint64_t *ret_bytes)
+{
+	static const char *const units[] = {"KiB", "MiB", "GiB"};
+	uint32_t number;
+
+	if (take_number(&text, UINT32_MAX, &number))
+		return -EINVAL;
+	for (size_t i = 0; i < 3; i++) {
+		if (strcmp(text, units[i]))
+			continue;
+		*ret_bytes = (uint64_t)number << (10 * (i + 1));
+		return 0;
+	}
+	return -EINVAL;
+}

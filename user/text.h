@@ -19,4 +19,10 @@ int text_number(const char *text, uint32_t max, uint32_t *ret);
 /* Read "90s", "10m" or "2h4m" in seconds; units in the order h, m, s, each at most once. 0 or -EINVAL. */
 int text_duration(const char *text, uint32_t max_s, uint32_t *ret_s);
 
+/* Read "10", "12.5" or "0.01", with % behind or not, in hundredths of a percent; at most 100. 0 or -EINVAL. */
+int text_percent(const char *text, uint32_t *ret);
+
+/* Read "512KiB", "64MiB" or "1GiB". 0 or -EINVAL. */
+int text_bytes(const char *text, uint64_t *ret_bytes);
+
 #endif
