@@ -9,10 +9,12 @@
 #include "lookups.h"
 #include "remembered.h"
 #include "service.h"
+#include "shadows.h"
 #include "splitter.h"
 #include "table.h"
 
 #define COHORT_RULES_MAX 65536U /* of the map */
+#define SHADOW_RULES_ALL 2048U  /* half of the map, as new ones come before old ones go */
 
 /* A service of the model, and where it lives. */
 struct placed_service {
@@ -25,6 +27,7 @@ struct placed_service {
 	bool unchanged;                  /* wholly as in the model in force: there is nothing to do */
 	uint32_t variant[VARIANTS_MAX];  /* index in the kernel, by position in the model */
 	uint32_t *backend[VARIANTS_MAX]; /* ids, by position in the model */
+	uint32_t shadow[SHADOW_BACKENDS_MAX];
 };
 
 struct placement {
@@ -192,6 +195,19 @@ static int place_variant_backends(struct splitter *sp, struct placement *p, stru
 	return 0;
 }
 
+static int place_shadow(struct splitter *sp, struct placement *p, struct placed_service *s, struct refusal *why)
+{
+	const struct shadow_model *shadow = &s->model->shadow;
+
+	for (size_t i = 0; i < shadow->backend_count; i++) {
+		s->shadow[i] = place_backend(sp, p, s, SHADOW_VARIANT, &shadow->backends[i]);
+		if (!s->shadow[i])
+			return refuse_ids(why, "ids for backends", "backends");
+		p->backend_placed[s->shadow[i]] = true;
+	}
+	return 0;
+}
+
 static int place_service(struct splitter *sp, struct placement *p, struct placed_service *s, struct refusal *why)
 {
 	int error = 0;
@@ -208,7 +224,7 @@ static int place_service(struct splitter *sp, struct placement *p, struct placed
 	s->unchanged = s->same_tables && is_unchanged(sp, s->model);
 	for (size_t v = 0; v < s->model->variant_count && !error; v++)
 		error = place_variant_backends(sp, p, s, v, why);
-	return error;
+	return error ? error : place_shadow(sp, p, s, why);
 }
 
 /* Nothing of a refused model stays behind. */
@@ -417,7 +433,8 @@ static size_t rows_needed(struct splitter *sp, const struct placed_service *s)
 
 /* --- what the programs read of a service and its backends --- */
 
-static int write_backend(struct splitter *sp, const struct placed_service *s, size_t v, uint32_t id,
+/* @variant: its index in the kernel; VARIANTS_MAX for a shadow. */
+static int write_backend(struct splitter *sp, const struct placed_service *s, uint32_t variant, uint32_t id,
 			 const struct routes *routes)
 {
 	const struct backend_identity *identity = &sp->backends[id].identity;
@@ -426,12 +443,12 @@ static int write_backend(struct splitter *sp, const struct placed_service *s, si
 	int error;
 
 	sp->backends[id].use = ID_USED;
-	if (b->service != s->id || b->variant != s->variant[v] || b->port != identity->port)
+	if (b->service != s->id || b->variant != variant || b->port != identity->port)
 		memset(b, 0, sizeof(*b));
 	b->address = identity->address;
 	b->port = identity->port;
 	b->service = s->id;
-	b->variant = s->variant[v];
+	b->variant = variant;
 	error = datapath_update(sp->datapath, MAP_BACKEND_IDENTITIES, &id, identity);
 	if (error)
 		return error;
@@ -445,7 +462,9 @@ static int write_backends(struct splitter *sp, const struct placed_service *s, c
 
 	for (size_t v = 0; v < s->model->variant_count; v++)
 		for (size_t b = 0; b < s->model->variants[v].backend_count && !error; b++)
-			error = write_backend(sp, s, v, s->backend[v][b], routes);
+			error = write_backend(sp, s, s->variant[v], s->backend[v][b], routes);
+	for (size_t i = 0; i < s->model->shadow.backend_count && !error; i++)
+		error = write_backend(sp, s, VARIANTS_MAX, s->shadow[i], routes);
 	return error;
 }
 
@@ -516,7 +535,7 @@ static void note_places(struct splitter *sp, const struct placement *p)
 /* What would be found out half-way is found out here: NAT sources and cohort rules that do not fit. */
 static int check_room(const struct splitter *sp, const struct model *model, struct refusal *why)
 {
-	size_t sources = 0, rules = 0, free_sources = 0;
+	size_t sources = 0, rules = 0, shadow_rules = 0, free_sources = 0;
 
 	for (uint32_t id = 1; id < SOURCE_IDS_MAX; id++)
 		free_sources += address_is_zero(&sp->sources[id]);
@@ -524,17 +543,23 @@ static int check_room(const struct splitter *sp, const struct model *model, stru
 		rules += model->services[i].cohort_count;
 		for (size_t n = 0; n < model->services[i].source_count; n++)
 			sources += !source_known(sp, &model->services[i].sources[n]);
+		shadow_rules += model->services[i].shadow.rule_count;
+		for (size_t n = 0; n < model->services[i].shadow.source_count; n++)
+			sources += !source_known(sp, &model->services[i].shadow.sources[n]);
 	}
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
 		rules += sp->services[id].cohort_count;
 	if (sources > free_sources)
 		return refuse(why, ENOSPC,
-			      "%zu new NAT source addresses, and room for %zu; use fewer, or run `headgate "
+			      "%zu new source addresses, and room for %zu; use fewer, or run `headgate "
 			      "detach` and start headgated again",
 			      sources, free_sources);
 	if (rules > COHORT_RULES_MAX)
 		return refuse(why, ENOSPC, "more than %u cohort rules in all (those on their way out count)",
 			      COHORT_RULES_MAX);
+	if (shadow_rules > SHADOW_RULES_ALL)
+		return refuse(why, ENOSPC, "more than %u prefixes that are always or never mirrored, in all",
+			      SHADOW_RULES_ALL);
 	return 0;
 }
 
@@ -638,6 +663,8 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 	if (!error) {
 		remove_what_left(sp, p);
 		error = lookups_refresh(sp, model);
+		if (!error)
+			error = shadows_refresh(sp, model);
 		if (error)
 			refuse(why, -error, "the kernel's tables cannot be written: %s", strerror(-error));
 	}

@@ -69,6 +69,11 @@ struct backend_identity backends_identity(const struct service_model *s, const c
 	return who;
 }
 
+bool backends_is_shadow(const struct splitter *sp, uint32_t id)
+{
+	return strcmp(sp->backends[id].identity.variant, SHADOW_VARIANT) == 0;
+}
+
 uint32_t backends_find(const struct splitter *sp, const struct backend_identity *who)
 {
 	uint32_t at = count_before(sp, who, WHOLE, false);

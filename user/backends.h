@@ -9,6 +9,9 @@
  */
 #include "splitter.h"
 
+/* In the identities of shadows: no variant can have such a name. */
+#define SHADOW_VARIANT "(shadow)"
+
 struct id_list {
 	const uint32_t *id;
 	uint32_t count;
@@ -26,6 +29,8 @@ struct id_list backends_of(const struct splitter *sp, const char *service, const
 /* Who a backend of the model is. */
 struct backend_identity backends_identity(const struct service_model *s, const char *variant,
 					  const struct endpoint *endpoint);
+
+bool backends_is_shadow(const struct splitter *sp, uint32_t id);
 
 /* 0: nobody is who is asked for. */
 uint32_t backends_find(const struct splitter *sp, const struct backend_identity *who);

@@ -90,6 +90,28 @@ int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *
 	return 0;
 }
 
+int daemon_pause_shadow(struct daemon *d, const char *service, const char *reason)
+{
+	_cleanup_(model_freep) struct model *copy = NULL;
+	struct service_model *s;
+	struct refusal why = {};
+	int error = model_copy(d->splitter->model, &copy);
+
+	if (error)
+		return error;
+	s = model_find_service(copy, service);
+	error = s ? service_pause_shadow(s, reason, &why) : -ENOENT;
+	if (!error)
+		error = daemon_change(d, TAKE_PTR(copy), false, NULL, &why);
+	if (error)
+		log_error("%s: its shadow is not paused, although %s: %s", service, reason,
+			  why.text[0] ? why.text : strerror(-error));
+	else
+		log_warning("%s: its shadow is paused: %s; `headgate shadow %s on` resumes it", service, reason,
+			    service);
+	return error;
+}
+
 void daemon_rotate(struct daemon *d)
 {
 	struct refusal why = {};
@@ -165,23 +187,31 @@ static int read_wanted(struct daemon *d, struct problems *problems, struct model
 	return 0;
 }
 
-/* Has the kernel ask for backends' neighbours that it does not know. True when there are any. */
-static bool ask_for_neighbours(struct daemon *d, const struct model *model)
+/* Has the kernel ask for a neighbour that it does not know. True when it is so. */
+static bool ask_for_neighbour(struct daemon *d, const struct address *backend)
 {
 	struct resolved to;
+
+	if (routes_resolve(d->routes, backend, &to) != RESOLUTION_NO_NEIGHBOUR)
+		return false;
+	probe(d, to.hop.ifindex, &to.neighbour);
+	return true;
+}
+
+/* The same for all backends, shadows included. */
+static bool ask_for_neighbours(struct daemon *d, const struct model *model)
+{
 	bool any = false;
 
-	for (size_t i = 0; i < model->service_count; i++)
-		for (size_t v = 0; v < model->services[i].variant_count; v++)
-			for (size_t b = 0; b < model->services[i].variants[v].backend_count; b++) {
-				const struct backend_model *backend = &model->services[i].variants[v].backends[b];
+	for (size_t i = 0; i < model->service_count; i++) {
+		const struct service_model *s = &model->services[i];
 
-				if (routes_resolve(d->routes, &backend->endpoint.address, &to) !=
-				    RESOLUTION_NO_NEIGHBOUR)
-					continue;
-				any = true;
-				probe(d, to.hop.ifindex, &to.neighbour);
-			}
+		for (size_t v = 0; v < s->variant_count; v++)
+			for (size_t b = 0; b < s->variants[v].backend_count; b++)
+				any |= ask_for_neighbour(d, &s->variants[v].backends[b].endpoint.address);
+		for (size_t b = 0; b < s->shadow.backend_count; b++)
+			any |= ask_for_neighbour(d, &s->shadow.backends[b].address);
+	}
 	return any;
 }
 

@@ -69,6 +69,14 @@ void daemon_stop(struct daemon *d); /* the data path goes on */
  */
 int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *ret_moved, struct refusal *why);
 
+/**
+ * daemon_pause_shadow - mirror nothing of a service until an operator says so
+ * @reason: for people, as "7% of 200 connections were not mirrored whole"; remembered, and shown by status
+ *
+ * Return: 0 or -errno, logged: -ENOENT without a shadow, -EINVAL when it is off.
+ */
+int daemon_pause_shadow(struct daemon *d, const char *service, const char *reason);
+
 /* A backend's health has changed: computes the tables anew. */
 void daemon_rotate(struct daemon *d);
 

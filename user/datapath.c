@@ -519,6 +519,14 @@ int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct mea
 	return counters_set(bpf_map__fd(dp->skeleton->maps.measurements), dp->cpu_count, id, sum, sizeof(*sum));
 }
 
+int datapath_clear_shadow_counters(struct datapath *dp, uint32_t id)
+{
+	static const struct shadow_counters nothing;
+
+	return counters_set(bpf_map__fd(dp->skeleton->maps.shadow_counters), dp->cpu_count, id, &nothing,
+			    sizeof(nothing));
+}
+
 int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters)
 {
 	return counters_set(bpf_map__fd(dp->skeleton->maps.service_counters), dp->cpu_count, id, counters,

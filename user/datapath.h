@@ -123,6 +123,7 @@ int datapath_each_measurements(struct datapath *dp, const bool *wanted, uint32_t
 			       void (*each)(void *context, uint32_t id, const struct measurements *sum), void *context);
 
 /* Sets the sum (on one CPU, zero on the others). Only for ids that no program counts on. */
+int datapath_clear_shadow_counters(struct datapath *dp, uint32_t id);
 int datapath_set_service_counters(struct datapath *dp, uint32_t id, const struct service_counters *counters);
 int datapath_set_backend_counters(struct datapath *dp, uint32_t id, const struct backend_counters *counters);
 int datapath_set_measurements(struct datapath *dp, uint32_t id, const struct measurements *sum);

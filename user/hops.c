@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends.h"
+#include "shadows.h"
 #include "splitter.h"
 
 /* --- warnings --- */
@@ -31,26 +32,27 @@ static void warn_of_backend(char **warnings, const struct routes *routes, const 
 {
 	char backend[ADDRESS_TEXT_SIZE], neighbour[ADDRESS_TEXT_SIZE], text[512];
 	const char *name = link_name(routes, to->hop.ifindex);
+	const char *what = strcmp(identity->variant, SHADOW_VARIANT) ? "backend" : "shadow";
 
 	endpoint_format(&identity->address, ntohs(identity->port), backend);
 	address_format(&to->neighbour, neighbour);
 	if (resolution == RESOLUTION_LOCAL)
-		snprintf(text, sizeof(text), "%s: backend %s is an address of this host, which cannot be a backend",
-			 identity->service, backend);
+		snprintf(text, sizeof(text), "%s: %s %s is an address of this host, which cannot be one",
+			 identity->service, what, backend);
 	else if (resolution == RESOLUTION_NO_ROUTE)
-		snprintf(text, sizeof(text), "%s: no route to backend %s; add one: ip route add ..", identity->service,
+		snprintf(text, sizeof(text), "%s: no route to %s %s; add one: ip route add ..", identity->service, what,
 			 backend);
 	else if (resolution == RESOLUTION_LINK_DOWN)
-		snprintf(text, sizeof(text), "%s: backend %s is behind %s, which is down: ip link set dev %s up",
-			 identity->service, backend, name, name);
+		snprintf(text, sizeof(text), "%s: %s %s is behind %s, which is down: ip link set dev %s up",
+			 identity->service, what, backend, name, name);
 	else if (!allowed)
 		snprintf(text, sizeof(text),
-			 "%s: backend %s is behind %s, which is not among the interfaces of the "
+			 "%s: %s %s is behind %s, which is not among the interfaces of the "
 			 "configuration",
-			 identity->service, backend, name);
+			 identity->service, what, backend, name);
 	else
-		snprintf(text, sizeof(text), "%s: no next hop to backend %s: %s does not answer on %s",
-			 identity->service, backend, neighbour, name);
+		snprintf(text, sizeof(text), "%s: no next hop to %s %s: %s does not answer on %s", identity->service,
+			 what, backend, neighbour, name);
 	warn(warnings, text);
 }
 
@@ -65,6 +67,17 @@ static void warn_of_gateway(char **warnings, const struct backend_identity *iden
 		 "or gue",
 		 identity->service, address_format(&identity->address, backend),
 		 address_format(&to->neighbour, gateway));
+	warn(warnings, text);
+}
+
+static void warn_of_wait(struct splitter *sp, uint32_t id, char **warnings)
+{
+	const struct backend_identity *identity = &sp->backends[id].identity;
+	char shadow[ADDRESS_TEXT_SIZE], text[512];
+
+	snprintf(text, sizeof(text),
+		 "%s: shadow %s was a backend until now, and is sent nothing until its connections are over",
+		 identity->service, endpoint_format(&identity->address, ntohs(identity->port), shadow));
 	warn(warnings, text);
 }
 
@@ -95,6 +108,35 @@ static void set_hop(struct backend *b, const struct next_hop *hop)
 	__atomic_store_n(&b->hop_active, idle, __ATOMIC_RELEASE);
 }
 
+/* Whether some route leads by way of who has a MAC: then it is not a shadow's alone. */
+static bool is_gateway(const struct routes *routes, const uint8_t mac[6])
+{
+	for (size_t n = 0; n < routes->neighbour_count; n++) {
+		const struct neighbour_info *neighbour = &routes->neighbours[n];
+
+		if (memcmp(neighbour->mac, mac, sizeof(neighbour->mac)))
+			continue;
+		for (size_t i = 0; i < routes->route_count; i++)
+			if (routes->routes[i].ifindex == neighbour->ifindex &&
+			    address_equal(&routes->routes[i].gateway, &neighbour->address))
+				return true;
+	}
+	return false;
+}
+
+/* What a shadow's frames are known by besides its address. A MAC that was known stays while nobody answers. */
+static void refresh_guarded_mac(struct splitter *sp, uint32_t id, const struct routes *routes,
+				const struct resolved *to)
+{
+	const struct backend *b = datapath_backend(sp->datapath, id);
+	const uint8_t *mac = b->hop[b->hop_active & 1].destination_mac;
+	struct backend_state *state = &sp->backends[id];
+
+	memset(state->guarded_mac, 0, sizeof(state->guarded_mac));
+	if (address_equal(&to->neighbour, &state->identity.address) && !is_gateway(routes, mac))
+		memcpy(state->guarded_mac, mac, sizeof(state->guarded_mac));
+}
+
 enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes,
 					 struct resolved *ret)
 {
@@ -110,12 +152,15 @@ enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const
 		set_hop(b, &hop);
 		__atomic_store_n(&b->mtu, ret->mtu, __ATOMIC_RELAXED);
 	}
+	if (backends_is_shadow(sp, id))
+		refresh_guarded_mac(sp, id, routes, ret);
 	return resolution;
 }
 
 static bool is_l2dsr(struct splitter *sp, uint32_t id)
 {
-	return datapath_service(sp->datapath, datapath_backend(sp->datapath, id)->service)->mode == FORWARD_L2DSR;
+	return !backends_is_shadow(sp, id) &&
+	       datapath_service(sp->datapath, datapath_backend(sp->datapath, id)->service)->mode == FORWARD_L2DSR;
 }
 
 static void refresh_backend(struct splitter *sp, uint32_t id, const struct routes *routes, char **warnings,
@@ -130,6 +175,8 @@ static void refresh_backend(struct splitter *sp, uint32_t id, const struct route
 	else if (sp->backends[id].use == ID_USED && is_l2dsr(sp, id) &&
 		 !address_equal(&to.neighbour, &sp->backends[id].identity.address))
 		warn_of_gateway(warnings, &sp->backends[id].identity, &to);
+	if (sp->backends[id].use == ID_USED && backends_is_shadow(sp, id) && shadows_waits(sp, id))
+		warn_of_wait(sp, id, warnings);
 	if (probe && (resolution == RESOLUTION_NO_NEIGHBOUR || (resolution == RESOLVED && to.stale)))
 		probe(context, to.hop.ifindex, &to.neighbour);
 }
@@ -201,6 +248,7 @@ int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, prob
 {
 	struct id_list used = backends_used(sp);
 	char *warnings = NULL;
+	int error;
 
 	for (uint32_t i = 0; i < used.count; i++)
 		refresh_backend(sp, used.id[i], routes, &warnings, probe, context);
@@ -208,7 +256,8 @@ int splitter_refresh_hops(struct splitter *sp, const struct routes *routes, prob
 		probe_gateways(sp, routes, probe, context);
 	free(sp->warnings);
 	sp->warnings = warnings;
-	return refresh_clients(sp, routes);
+	error = shadows_refresh_guard(sp);
+	return error ? error : refresh_clients(sp, routes);
 }
 
 /* Whose neighbour it is: the program knows the interface that sends, the kernel asks on the VLAN above it. */

@@ -23,12 +23,26 @@ static struct service_key origin_key(const struct splitter *sp, uint32_t backend
 	return (struct service_key){identity->address, identity->port, identity->protocol, 0};
 }
 
+static uint32_t mode_of(struct splitter *sp, uint32_t backend)
+{
+	if (backends_is_shadow(sp, backend))
+		return FORWARD_SHADOW;
+	return datapath_service(sp->datapath, datapath_backend(sp->datapath, backend)->service)->mode;
+}
+
 /* Whether replies of a backend come by here. A service that is gone is all zero, and its mode says nothing. */
 static bool answers_here(struct splitter *sp, uint32_t backend)
 {
 	const struct service *s = datapath_service(sp->datapath, datapath_backend(sp->datapath, backend)->service);
+	uint32_t mode = mode_of(sp, backend);
 
-	return s->vip.port && forward_sees_replies(s->mode);
+	return s->vip.port && (mode == FORWARD_SHADOW || forward_sees_replies(mode));
+}
+
+/* Of one endpoint's backends of such a mode one owns its source ports, so that they are unique. */
+static bool owns_ports(uint32_t mode)
+{
+	return mode == FORWARD_NAT || mode == FORWARD_SHADOW;
 }
 
 /* Another id of the same address, port and protocol whose replies come by here, rather one in use than one that leaves.
@@ -51,7 +65,7 @@ static uint32_t find_heir(struct splitter *sp, uint32_t backend, const struct se
 	return leaving;
 }
 
-/* Whether another id whose replies come by here has the same address, whatever its port. */
+/* Whether another id whose replies come by here, to be forwarded, has the same address, whatever its port. */
 static bool shares_address(struct splitter *sp, uint32_t backend)
 {
 	const struct address *address = &sp->backends[backend].identity.address;
@@ -59,7 +73,7 @@ static bool shares_address(struct splitter *sp, uint32_t backend)
 
 	for (uint32_t i = 0; i < used.count; i++)
 		if (used.id[i] != backend && address_equal(&sp->backends[used.id[i]].identity.address, address) &&
-		    answers_here(sp, used.id[i]))
+		    !backends_is_shadow(sp, used.id[i]) && answers_here(sp, used.id[i]))
 			return true;
 	return false;
 }
@@ -82,28 +96,30 @@ static int forget_origin(struct splitter *sp, uint32_t backend)
 		return error || shares_address(sp, backend) ? error
 							    : delete_if_there(sp, MAP_REPLY_ADDRESSES, &key.address);
 	}
-	origin.mode = datapath_service(sp->datapath, heir->service)->mode;
-	origin.backend = origin.mode == FORWARD_NAT ? heir->endpoint : id;
+	origin.mode = mode_of(sp, id);
+	origin.backend = owns_ports(origin.mode) ? heir->endpoint : id;
 	return datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
 }
 
 int lookups_write_origin(struct splitter *sp, uint32_t backend)
 {
 	struct backend *b = datapath_backend(sp->datapath, backend);
-	const struct service *s = datapath_service(sp->datapath, b->service);
 	struct service_key key = origin_key(sp, backend);
-	struct reply_origin origin = {.backend = backend, .mode = s->mode}, old;
+	struct reply_origin origin = {.backend = backend, .mode = mode_of(sp, backend)}, old;
+	bool known = datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &old) == 0;
 	const uint32_t member = 1;
-	int error;
+	int error = 0;
 
-	/* Of one endpoint's NAT backends one owns its source ports, so that they are unique. */
-	if (s->mode == FORWARD_NAT && datapath_lookup(sp->datapath, MAP_REPLY_ORIGINS, &key, &old) == 0 &&
-	    old.mode == FORWARD_NAT)
+	if (owns_ports(origin.mode) && known && old.mode == origin.mode)
 		origin.backend = old.backend;
 	b->endpoint = origin.backend;
 	if (!answers_here(sp, backend))
 		return forget_origin(sp, backend);
-	error = datapath_update(sp->datapath, MAP_REPLY_ADDRESSES, &key.address, &member);
+	/* A shadow waits for who was a backend there, and inherits from it. */
+	if (origin.mode == FORWARD_SHADOW && known && old.mode != origin.mode)
+		return 0;
+	if (origin.mode != FORWARD_SHADOW)
+		error = datapath_update(sp->datapath, MAP_REPLY_ADDRESSES, &key.address, &member);
 	return error ?: datapath_update(sp->datapath, MAP_REPLY_ORIGINS, &key, &origin);
 }
 

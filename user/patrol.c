@@ -216,6 +216,8 @@ void patrol_step(struct patrol *p, uint64_t now_ns)
 	const struct service_model *s = NULL;
 
 	for (uint32_t i = 0; i < used.count; i++) {
+		if (backends_is_shadow(p->splitter, used.id[i]))
+			continue; /* production does not care how its shadow is */
 		s = next_service(p, used.id[i], s);
 		step(p, used.id[i], s, now_ns);
 	}

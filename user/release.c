@@ -8,6 +8,7 @@
 #include "cohorts.h"
 #include "lookups.h"
 #include "remembered.h"
+#include "shadows.h"
 #include "splitter.h"
 
 /* --- slots --- */
@@ -131,6 +132,8 @@ void release_backends(struct splitter *sp)
 	if (!referenced)
 		return;
 	mark_referenced(sp, referenced);
+	if (shadows_mark_mirrored(sp, referenced, NULL))
+		return;
 	/* From the end, as the list closes up behind one that is freed. */
 	for (uint32_t i = backends_used(sp).count; i-- > 0;) {
 		uint32_t id = backends_used(sp).id[i];
@@ -143,18 +146,33 @@ void release_backends(struct splitter *sp)
 		if (sp->services[id].use == ID_USED)
 			splitter_forget_variants(sp, id);
 	remembered_prune(sp);
+	shadows_refresh(sp, sp->model); /* one that waited for a backend that is free now waits no longer */
 }
 
 /* --- services --- */
 
+static bool any_service_leaving(const struct splitter *sp)
+{
+	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
+		if (sp->services[id].use == ID_LEAVING)
+			return true;
+	return false;
+}
+
 void release_services(struct splitter *sp)
 {
+	_cleanup_free_ bool *mirrored = NULL;
 	const struct service_counters nothing = {};
 
+	if (!any_service_leaving(sp))
+		return;
+	mirrored = calloc(datapath_limits(sp->datapath)->services, sizeof(*mirrored));
+	if (!mirrored || shadows_mark_mirrored(sp, NULL, mirrored))
+		return;
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++) {
 		struct service_state *s = &sp->services[id];
 
-		if (s->use != ID_LEAVING || sp->passes <= s->leaving_since_pass)
+		if (s->use != ID_LEAVING || sp->passes <= s->leaving_since_pass || mirrored[id])
 			continue;
 		for (uint32_t index = 0; index < TABLES; index++) {
 			free(s->deadlines[index]);
@@ -165,6 +183,7 @@ void release_services(struct splitter *sp)
 			datapath_delete(sp->datapath, MAP_COHORTS, &s->cohorts[i].key);
 		free(s->cohorts);
 		memset(s, 0, sizeof(*s));
+		shadows_forget_service(sp, id);
 		memset(datapath_service(sp->datapath, id), 0, sizeof(struct service));
 		datapath_set_service_counters(sp->datapath, id, &nothing);
 	}

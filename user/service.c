@@ -68,6 +68,7 @@ int service_write(struct splitter *sp, uint32_t id, const struct service_model *
 	write_tunnel(kernel, s);
 	kernel->server_id_bytes = s->server_id_bytes;
 	kernel->measure_mask = (1U << s->measure_shift) - 1;
-	kernel->flags = service_flags(s, state);
+	/* What becomes of its shadow is shadows_refresh()'s. */
+	kernel->flags = service_flags(s, state) | (kernel->flags & (SERVICE_SHADOW | SERVICE_SHADOW_RULES));
 	return 0;
 }

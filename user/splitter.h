@@ -54,9 +54,10 @@ struct backend_state {
 	uint32_t place;  /* in its variant of the model in force, from 1; 0: it is not there */
 	uint32_t slots;  /* of its service's own table that name it */
 	struct backend_identity identity;
-	bool out;         /* by its health: no new connections, unless it is its variant's last */
-	bool in_rotation; /* new connections may go there */
-	bool resetting;   /* connections that are not where their slot points are being reset */
+	uint8_t guarded_mac[6]; /* a shadow's that is on link, and nobody else's; else zero */
+	bool out;               /* by its health: no new connections, unless it is its variant's last */
+	bool in_rotation;       /* new connections may go there */
+	bool resetting;         /* connections that are not where their slot points are being reset */
 	uint64_t reset_began_ns;
 	uint32_t reset_done_pass; /* the sweep after which everyone had been met */
 	uint32_t flows;           /* by the running sweep */
