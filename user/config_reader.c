@@ -175,7 +175,7 @@ int reader_fields(struct reader *r, const struct field *map, const char *title, 
 	if (!node)
 		return -ENOENT;
 	if (node->type != YAML_MAPPING_NODE) {
-		char keys[128];
+		char keys[256];
 		size_t length = 0;
 
 		for (size_t i = 0; i < count && length < sizeof(keys); i++)
