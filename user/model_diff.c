@@ -161,6 +161,77 @@ static void diff_settings(struct lines *l, const struct service_model *before, c
 		line(l, "udp_miss is now %s", after->udp_miss == UDP_MISS_BASE ? "base" : "entry");
 }
 
+static bool has_shadow(const struct shadow_model *shadow, const struct endpoint *wanted)
+{
+	for (size_t i = 0; i < shadow->backend_count; i++)
+		if (address_equal(&shadow->backends[i].address, &wanted->address) &&
+		    shadow->backends[i].port == wanted->port)
+			return true;
+	return false;
+}
+
+static void diff_shadow_backends(struct lines *l, const struct shadow_model *before, const struct shadow_model *after)
+{
+	char text[ADDRESS_TEXT_SIZE];
+
+	for (size_t i = 0; i < before->backend_count; i++) {
+		const struct endpoint *e = &before->backends[i];
+
+		if (!has_shadow(after, e))
+			line(l, "shadow %s removed", endpoint_format(&e->address, e->port, text));
+	}
+	for (size_t i = 0; i < after->backend_count; i++) {
+		const struct endpoint *e = &after->backends[i];
+
+		if (!has_shadow(before, e))
+			line(l, "shadow %s added", endpoint_format(&e->address, e->port, text));
+	}
+}
+
+static bool same_rules(const struct shadow_model *a, const struct shadow_model *b)
+{
+	for (size_t i = 0; a->rule_count == b->rule_count && i < a->rule_count; i++)
+		if (!prefix_equal(&a->rules[i].source, &b->rules[i].source) || a->rules[i].rule != b->rules[i].rule)
+			return false;
+	return a->rule_count == b->rule_count;
+}
+
+static void diff_shadow_limits(struct lines *l, const struct shadow_model *before, const struct shadow_model *after)
+{
+	if (before->source_count != after->source_count ||
+	    memcmp(before->sources, after->sources, after->source_count * sizeof(*after->sources)) ||
+	    before->port_min != after->port_min || before->port_max != after->port_max || before->dscp != after->dscp)
+		line(l, "shadow: what copies look like changed (sources, ports, dscp)");
+	if (before->packets_per_second != after->packets_per_second || before->linger_s != after->linger_s ||
+	    before->memory_bytes != after->memory_bytes ||
+	    before->connection_memory_bytes != after->connection_memory_bytes ||
+	    before->connection_segments != after->connection_segments)
+		line(l, "shadow: its limits changed");
+	if (before->pause.of != after->pause.of || before->pause.lost != after->pause.lost ||
+	    before->pause.unanswered != after->pause.unanswered)
+		line(l, "shadow: when it is paused changed");
+}
+
+static void diff_shadow(struct lines *l, const struct shadow_model *before, const struct shadow_model *after)
+{
+	diff_shadow_backends(l, before, after);
+	if (!before->present || !after->present) {
+		if (after->present)
+			line(l, "shadow: %g%% of connections are mirrored (%s)", after->sample / 100.0,
+			     name_of_engine(after->engine));
+		return;
+	}
+	if (before->state != after->state)
+		line(l, "shadow is now %s", name_of_shadow_state(after->state));
+	if (before->sample != after->sample)
+		line(l, "shadow: sample changed from %g%% to %g%%", before->sample / 100.0, after->sample / 100.0);
+	if (before->engine != after->engine)
+		line(l, "shadow: engine is now %s", name_of_engine(after->engine));
+	if (!same_rules(before, after))
+		line(l, "shadow: whose connections are always or never mirrored changed");
+	diff_shadow_limits(l, before, after);
+}
+
 static const struct service_model *find(const struct model *m, const char *name)
 {
 	for (size_t i = 0; i < m->service_count; i++)
@@ -185,6 +256,7 @@ static void diff_services(struct lines *l, const struct model *before, const str
 		diff_settings(l, old, s);
 		diff_variants(l, old, s);
 		diff_cohorts(l, old, s);
+		diff_shadow(l, &old->shadow, &s->shadow);
 		l->service = NULL;
 	}
 }

@@ -59,3 +59,15 @@ const char *name_of_affinity(enum affinity affinity)
 {
 	return affinity == AFFINITY_CLIENT ? "client" : "connection";
 }
+
+const char *name_of_engine(enum shadow_engine engine)
+{
+	return engine == SHADOW_REPLAY ? "replay" : "inline";
+}
+
+const char *name_of_shadow_state(enum shadow_state state)
+{
+	static const char *const names[] = {[SHADOW_ON] = "on", [SHADOW_OFF] = "off", [SHADOW_PAUSED] = "paused"};
+
+	return names[state];
+}

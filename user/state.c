@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "names.h"
 #include "state_file.h"
 
 /* Variants that only one of the two has count as weight 0 in the other. */
@@ -79,6 +80,25 @@ static int put_drained(json_t *list, const struct variant_model *v)
 	return 0;
 }
 
+/* A sample set by command is one that differs from the file's; nothing but a command, or the daemon, turns one off. */
+static int put_shadow(json_t *service, const struct shadow_model *configured, const struct shadow_model *running)
+{
+	_cleanup_(json_decrefp) json_t *shadow = json_object();
+
+	if (!configured->present || !running->present)
+		return 0;
+	if (configured->sample != running->sample &&
+	    json_object_set_new(shadow, "sample",
+				json_pack("{s:i, s:i}", "configured", (int)configured->sample, "running",
+					  (int)running->sample)))
+		return -ENOMEM;
+	if (running->state != SHADOW_ON &&
+	    (json_object_set_new(shadow, "state", json_string(name_of_shadow_state(running->state))) ||
+	     json_object_set_new(shadow, "reason", json_string(running->reason))))
+		return -ENOMEM;
+	return !shadow || (json_object_size(shadow) && json_object_set(service, "shadow", shadow)) ? -ENOMEM : 0;
+}
+
 static int put_service(json_t *services, const struct service_model *configured, const struct service_model *running)
 {
 	_cleanup_(json_decrefp) json_t *service = json_object();
@@ -103,6 +123,8 @@ static int put_service(json_t *services, const struct service_model *configured,
 			return -ENOMEM;
 	}
 	if (json_array_size(drained) && json_object_set(service, "drained", drained))
+		return -ENOMEM;
+	if (put_shadow(service, &configured->shadow, &running->shadow))
 		return -ENOMEM;
 	if (json_object_size(service) && json_object_set(services, running->name, service))
 		return -ENOMEM;

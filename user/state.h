@@ -5,12 +5,14 @@
 #include "model.h"
 
 /*
- * What operators decided at run time, over what the file says: weights, cohorts and drained backends set by command.
+ * What operators decided at run time, over what the file says: weights, cohorts, drained backends and
+ * shadows set by command; and which shadows the daemon has paused.
  * Kept in a JSON file that is replaced atomically (write, fsync, rename) before a change is applied, so that a daemon
  * that dies, or a host that reboots, comes back with the weights that were in force.
  *
  * The file wins where the operator edits it: each decision remembers what the file said when it was taken, and is
- * dropped when the file says something else now. A backend stays drained while the file has it.
+ * dropped when the file says something else now. A backend stays drained, and a shadow off or paused, while the file
+ * has it.
  */
 
 /* One thing that the merge did and a person may want to know; one line of text each, ended by \n. NULL: nothing. */

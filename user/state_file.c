@@ -111,6 +111,28 @@ static bool is_drained(const json_t *drained)
 	return variant && text_is_name(variant) && backend && !endpoint_parse(backend, &endpoint);
 }
 
+static bool is_sample(const json_t *sample)
+{
+	return json_is_integer(sample) && json_integer_value(sample) >= 0 &&
+	       json_integer_value(sample) <= SHADOW_SAMPLE_ALL;
+}
+
+static bool is_shadow(const json_t *shadow)
+{
+	const json_t *sample = json_object_get(shadow, "sample");
+	const char *state = json_string_value(json_object_get(shadow, "state"));
+
+	if (!json_is_object(shadow))
+		return false;
+	if (sample &&
+	    (!is_sample(json_object_get(sample, "configured")) || !is_sample(json_object_get(sample, "running"))))
+		return false;
+	if (!json_object_get(shadow, "state"))
+		return true;
+	return state && (!strcmp(state, "off") || !strcmp(state, "paused")) &&
+	       json_is_string(json_object_get(shadow, "reason"));
+}
+
 /* Nothing, or a list whose items are all as they should be. */
 static bool is_list(const json_t *list, bool (*is_item)(const json_t *item))
 {
@@ -130,8 +152,9 @@ static bool is_list(const json_t *list, bool (*is_item)(const json_t *item))
 static bool is_service(const json_t *service)
 {
 	const json_t *weights = json_object_get(service, "weights");
+	const json_t *shadow = json_object_get(service, "shadow");
 
-	if (!json_is_object(service))
+	if (!json_is_object(service) || (shadow && !is_shadow(shadow)))
 		return false;
 	if (weights &&
 	    (!are_weights(json_object_get(weights, "configured")) || !are_weights(json_object_get(weights, "running"))))

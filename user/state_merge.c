@@ -216,6 +216,48 @@ static void merge_drained(struct service_model *s, const json_t *drained, struct
 	}
 }
 
+static void merge_sample(struct service_model *s, const json_t *sample, struct state_notes *notes)
+{
+	uint32_t was = json_integer_value(json_object_get(sample, "configured"));
+	uint32_t decided = json_integer_value(json_object_get(sample, "running"));
+	uint32_t now = s->shadow.sample;
+
+	if (was != now) {
+		note(notes, s->name,
+		     "the shadow's sample of %g%%, set by command, is dropped: the file said %g%% then and says %g%% "
+		     "now",
+		     decided / 100.0, was / 100.0, now / 100.0);
+		return;
+	}
+	s->shadow.sample = decided;
+	note(notes, s->name, "the shadow's sample of %g%%, set by command, stays in force; the file says %g%%",
+	     decided / 100.0, now / 100.0);
+}
+
+static void merge_shadow(struct service_model *s, const json_t *shadow, struct state_notes *notes)
+{
+	const json_t *sample = json_object_get(shadow, "sample");
+	const char *state = json_string_value(json_object_get(shadow, "state"));
+
+	if (!s->shadow.present) {
+		note(notes, s->name, "what was set by command for its shadow is dropped: the file has no shadow now");
+		return;
+	}
+	if (sample)
+		merge_sample(s, sample, notes);
+	if (!state)
+		return;
+	if (!strcmp(state, "off")) {
+		s->shadow.state = SHADOW_OFF;
+		note(notes, s->name, "its shadow, turned off by command, stays off");
+		return;
+	}
+	s->shadow.state = SHADOW_PAUSED;
+	snprintf(s->shadow.reason, sizeof(s->shadow.reason), "%s",
+		 json_string_value(json_object_get(shadow, "reason")));
+	note(notes, s->name, "its shadow stays paused: %s", s->shadow.reason);
+}
+
 static int merge_services(struct model *m, const json_t *services, struct state_notes *notes)
 {
 	const char *name;
@@ -226,6 +268,7 @@ static int merge_services(struct model *m, const json_t *services, struct state_
 		struct service_model *s = model_find_service(m, name);
 		const json_t *weights = json_object_get(decided, "weights");
 		const json_t *cohorts = json_object_get(decided, "cohorts");
+		const json_t *shadow = json_object_get(decided, "shadow");
 		int err;
 
 		if (!s) {
@@ -240,6 +283,8 @@ static int merge_services(struct model *m, const json_t *services, struct state_
 		if (err)
 			return err;
 		merge_drained(s, json_object_get(decided, "drained"), notes);
+		if (shadow)
+			merge_shadow(s, shadow, notes);
 	}
 	return 0;
 }
