@@ -110,7 +110,8 @@ enum shadow_end {
 #define SHADOW_RESPONSES 8U /* a power of two */
 enum shadow_side_flags {
 	SHADOW_SIDE_OPEN = 1 << 0, /* @next is known */
-	SHADOW_SIDE_DONE = 1 << 1, /* it has sent its FIN */
+	SHADOW_SIDE_HOLE = 1 << 1, /* the first response's beginning, at @start, is missing yet */
+	SHADOW_SIDE_DONE = 1 << 2, /* it has sent its FIN */
 };
 struct shadow_side {
 	__u32 begun;    /* responses that have begun */

@@ -114,6 +114,8 @@ COMPARE_INLINE _Bool compare_begins(const struct shadow_flow *flow, const struct
 {
 	__u32 next = segment->sequence + segment->bytes;
 
+	if (!side->begun && side->flags & SHADOW_SIDE_HOLE)
+		return !sequence_after(segment->sequence, side->start);
 	/* One that fills a hole may be older than what came last, but not than the last beginning. */
 	if (segment->class)
 		return !side->begun || segment->sequence == side->next ||
@@ -172,6 +174,10 @@ COMPARE_INLINE void compare_response(struct shadow_flow *flow, _Bool of_shadow, 
 	}
 	if (segment->bytes && compare_begins(flow, side, segment))
 		compare_begin(flow, side, of_shadow, segment, ret);
+	if (!side->begun && !(side->flags & SHADOW_SIDE_HOLE) && sequence_after(segment->sequence, side->next)) {
+		side->flags |= SHADOW_SIDE_HOLE;
+		side->start = side->next;
+	}
 	if (sequence_after(next, side->next)) {
 		if (of_shadow)
 			ret->bytes = next - side->next;
