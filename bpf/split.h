@@ -17,6 +17,7 @@
 #include "reset.h"
 #include "rewrite.h"
 #include "sampled.h"
+#include "shadow_production.h"
 #include "slot.h"
 #include "tracked.h"
 
@@ -210,9 +211,10 @@ static __always_inline enum verdict reply_to(const struct packet *p, __u32 servi
 	return VERDICT_SEND;
 }
 
-/* A packet from a backend's address and port: a reply, unless it is to this host or to nobody we know. */
-static __always_inline enum verdict split_reply(const struct frame *f, const struct packet *p,
-						const struct reply_origin *origin, struct departure *ret)
+/* Whose reply a packet from a backend's address and port is. VERDICT_SEND, or what is to become of it instead. */
+static __always_inline enum verdict reply_of(const struct frame *f, const struct packet *p,
+					     const struct reply_origin *origin, struct flow_key *ret_flow,
+					     __u32 *ret_backend)
 {
 	__u32 endpoint = origin->backend;
 	struct source_port *port;
@@ -228,7 +230,11 @@ static __always_inline enum verdict split_reply(const struct frame *f, const str
 			sampled_reply(f, p, b->service);
 		if (!p->malformed && p->tcp_flags & TCP_RST)
 			tracked_reset(p, b->service, endpoint);
-		return reply_to(p, b->service, endpoint, &p->destination, p->destination_port, ret);
+		ret_flow->client = p->destination;
+		ret_flow->port = p->destination_port;
+		ret_flow->service = b->service;
+		*ret_backend = endpoint;
+		return VERDICT_SEND;
 	}
 	port = nat_reply(p, endpoint);
 	if (!port)
@@ -238,7 +244,25 @@ static __always_inline enum verdict split_reply(const struct frame *f, const str
 		if (port->flags & FLOW_DRAINED && !(p->tcp_flags & TCP_RST))
 			return VERDICT_RESET;
 	}
-	return reply_to(p, port->flow.service, port->backend, &port->flow.client, port->flow.port, ret);
+	*ret_flow = port->flow;
+	*ret_backend = port->backend;
+	return VERDICT_SEND;
+}
+
+/* A packet from a backend's address and port: a reply, unless it is to this host or to nobody we know. */
+static __always_inline enum verdict split_reply(const struct frame *f, const struct packet *p,
+						const struct reply_origin *origin, struct departure *ret)
+{
+	struct flow_key flow = {};
+	__u32 backend = 0;
+	enum verdict verdict = reply_of(f, p, origin, &flow, &backend);
+
+	if (verdict != VERDICT_SEND)
+		return verdict;
+	verdict = reply_to(p, flow.service, backend, &flow.client, flow.port, ret);
+	if (verdict == VERDICT_SEND)
+		shadow_note_reply(f, p, &flow);
+	return verdict;
 }
 
 /* A later fragment goes where its first one went. */
