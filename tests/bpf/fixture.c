@@ -89,6 +89,7 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 		{s->maps.measurements, BACKENDS_MAX},
 		{s->maps.silent_counters, BACKENDS_MAX},
 		{s->maps.shadow_counters, SERVICES_MAX},
+		{s->maps.shadow_flows, FLOWS_DEFAULT},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
