@@ -338,7 +338,13 @@ static __always_inline bool shadow_ends(struct shadow_flow *flow, enum shadow_en
 	return true;
 }
 
-/* Nothing of what the client has sent is missing at the shadow. Under the lock. */
+/* Nothing of what the client has sent waits: whoever resets a connection does not care whether the rest arrives. */
+static __always_inline bool shadow_was_sent_all(const struct shadow_flow *flow)
+{
+	return !sequence_after(flow->client_next, flow->sent);
+}
+
+/* Nothing of what the client has sent is missing at the shadow. */
 static __always_inline bool shadow_has_all(const struct shadow_flow *flow)
 {
 	return flow->flags & SHADOW_FLOW_OPEN && !sequence_after(flow->client_next, flow->acked);

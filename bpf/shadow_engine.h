@@ -245,8 +245,7 @@ static __always_inline void engine_client_data(struct engine *g, const struct pa
 /* The client gave up, or said that nothing more is to come. */
 static __always_inline void engine_client_reset(struct engine *g)
 {
-	engine_end(g, shadow_has_all(g->flow) || g->flow->client_next == g->flow->first ? SHADOW_WHOLE : SHADOW_LOST,
-		   true);
+	engine_end(g, shadow_was_sent_all(g->flow) ? SHADOW_WHOLE : SHADOW_LOST, true);
 }
 
 /* A SYN: a connection begins, maybe where another one was. */
@@ -259,7 +258,7 @@ static __always_inline void engine_client_opens(struct engine *g, const struct p
 		if (before->first == p->sequence + 1)
 			return; /* once more; the daemon knows when to ask the shadow again */
 		if (emission_begin(&g->space->emission, before, &g->key) == 0)
-			engine_end(g, shadow_has_all(before) ? SHADOW_WHOLE : SHADOW_LOST, true);
+			engine_end(g, shadow_was_sent_all(before) ? SHADOW_WHOLE : SHADOW_LOST, true);
 		shadow_forget(&g->key, before);
 	}
 	g->flow = shadow_open(p, sh, &g->key, 0, why);
