@@ -64,6 +64,7 @@ void daemon_refresh(struct daemon *d)
 		return;
 	}
 	interfaces_refresh(d);
+	interfaces_mirror(d);
 	error = splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	if (error)
 		log_warning("cannot write next hops: %s", strerror(-error));
@@ -87,6 +88,7 @@ int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *
 		return error;
 	}
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
+	interfaces_mirror(d);
 	return 0;
 }
 
@@ -276,6 +278,7 @@ int daemon_reload(struct daemon *d, struct problems *problems, char **ret_change
 	interfaces_may_send(d, d->splitter->model, NULL);
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	interfaces_detach_others(d, d->splitter->model);
+	interfaces_mirror(d);
 	if (error)
 		return error;
 	*ret_changed = TAKE_PTR(changed);
@@ -342,6 +345,7 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 	log_lines(LOG_LEVEL_WARNING, d->splitter->warnings);
 	error = interfaces_attach(d, d->splitter->model, why);
 	interfaces_detach_others(d, d->splitter->model);
+	interfaces_mirror(d);
 	return error;
 }
 

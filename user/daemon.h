@@ -9,6 +9,7 @@
 #include "config.h"
 #include "datapath.h"
 #include "early.h"
+#include "mirror.h"
 #include "netlink.h"
 #include "patrol.h"
 #include "rates.h"
@@ -46,6 +47,8 @@ struct daemon {
 	struct model *configured; /* what the file says; what is in force is splitter->model */
 	struct attached_interface attached[ARRAY_SIZE(((struct splitter *)0)->ifindex)];
 	size_t attached_count;
+	struct mirror mirror;
+	char mirror_trouble[sizeof(((struct refusal *)0)->text)]; /* why it is not whole; empty: it is, or not needed */
 	uint64_t started_ns;
 	bool ending; /* detached: the daemon ends when the answer has been sent */
 };

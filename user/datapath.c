@@ -223,6 +223,7 @@ static void take_fds(struct datapath *dp)
 		[MAP_SHADOW_FLOWS] = dp->skeleton->maps.shadow_flows,
 		[MAP_SHADOW_PORTS] = dp->skeleton->maps.shadow_ports,
 		[MAP_STASH] = dp->skeleton->maps.stash,
+		[MAP_MIRRORS] = dp->skeleton->maps.mirrors,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
@@ -348,8 +349,8 @@ static int load_chain(void *context, const struct program_kind *kind, struct cha
 		return -errno;
 	own->rodata->chains = true;
 	set_kind(own, kind);
-	bpf_object__for_each_program(program, own->obj)
-		bpf_program__set_autoload(program, bpf_program__type(program) == BPF_PROG_TYPE_XDP);
+	bpf_object__for_each_program(program, own->obj) bpf_program__set_autoload(
+		program, bpf_program__type(program) == BPF_PROG_TYPE_XDP && program != own->progs.headgate_mirror);
 	bpf_map__set_autocreate(own->maps.tc_parts, false);
 	/* libbpf 1.1 would fill in a map of programs although it is not created. */
 	bpf_map__set_type(own->maps.tc_parts, BPF_MAP_TYPE_ARRAY);
@@ -410,6 +411,28 @@ int datapath_early_fragments(const struct datapath *dp)
 int datapath_receive_program(const struct datapath *dp)
 {
 	return bpf_program__fd(dp->skeleton->progs.headgate_xdp_receive);
+}
+
+struct mirror_programs datapath_mirror_programs(const struct datapath *dp)
+{
+	return (struct mirror_programs){
+		.xdp = bpf_program__fd(dp->skeleton->progs.headgate_mirror),
+		.tc = bpf_program__fd(dp->skeleton->progs.headgate_mirror_tc),
+	};
+}
+
+int datapath_set_mirror(struct datapath *dp, uint32_t way_out, uint32_t near)
+{
+	const __u32 devices[MIRROR_DEVICES] = {near, way_out};
+	_cleanup_close_ int both = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "headgate_mirror", sizeof(__u32), sizeof(__u32),
+						  MIRROR_DEVICES, NULL);
+
+	if (both < 0)
+		return -errno;
+	for (__u32 i = 0; i < MIRROR_DEVICES; i++)
+		if (bpf_map_update_elem(both, &i, &devices[i], BPF_ANY))
+			return -errno;
+	return datapath_update(dp, MAP_MIRRORS, &way_out, &both);
 }
 
 struct service *datapath_service(struct datapath *dp, uint32_t id)

@@ -42,6 +42,7 @@ enum datapath_map {
 	MAP_SHADOW_FLOWS,       /* struct flow_key -> struct shadow_flow */
 	MAP_SHADOW_PORTS,       /* struct source_port_key -> struct shadow_port */
 	MAP_STASH,              /* struct stash_key -> struct stash_segment */
+	MAP_MIRRORS,            /* u32 -> a map: datapath_set_mirror() */
 	DATAPATH_MAPS
 };
 
@@ -135,6 +136,16 @@ uint64_t datapath_memory_bytes(const struct datapath *dp);
  * own fds. */
 int datapath_early_fragments(const struct datapath *dp);
 int datapath_receive_program(const struct datapath *dp);
+
+/* Those of the mirror's far end; the data path's own fds. */
+struct mirror_programs {
+	int xdp;
+	int tc;
+};
+struct mirror_programs datapath_mirror_programs(const struct datapath *dp);
+
+/* What XDP sends out of @way_out with a copy has that go to @near. Both are ifindexes. 0 or -errno. */
+int datapath_set_mirror(struct datapath *dp, uint32_t way_out, uint32_t near);
 
 /* Returns when every packet that was being decided on when it was called has been decided: an RCU grace period. */
 void datapath_quiesce(struct datapath *dp);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "mirror_link.h"
 #include "names.h"
 
 int interfaces_check(const struct daemon *d, const struct model *model, struct refusal *why)
@@ -195,6 +196,33 @@ void interfaces_refresh(struct daemon *d)
 		if (attach_one(d, interface, without, &why))
 			log_error("%s", why.text);
 	}
+}
+
+/* --- the mirror --- */
+
+/* What is said of a copy in front of it gets lost where XDP is generic. One such interface, and XDP copies nothing. */
+static bool xdp_copies(const struct daemon *d)
+{
+	for (size_t i = 0; i < d->attached_count; i++)
+		if (d->attached[i].ifindex && d->attached[i].is.mode == ATTACH_GENERIC)
+			return false;
+	return true;
+}
+
+void interfaces_mirror(struct daemon *d)
+{
+	uint32_t before = d->mirror.near;
+	struct refusal why = {};
+
+	if (!splitter_has_shadow(d->splitter))
+		return;
+	mirror_ensure(&d->mirror, d->datapath, d->options.pins, d->splitter->ifindex,
+		      xdp_copies(d) ? d->splitter->ifindex_count : 0, &why);
+	if (why.text[0] && strcmp(why.text, d->mirror_trouble))
+		log_error("shadows get nothing: %s", why.text);
+	else if (!why.text[0] && d->mirror.near != before)
+		log_info("copies for shadows go by %s", MIRROR_NEAR);
+	memcpy(d->mirror_trouble, why.text, sizeof(d->mirror_trouble));
 }
 
 /* --- detaching --- */

@@ -20,4 +20,10 @@ void interfaces_detach_others(struct daemon *d, const struct model *model);
 /* An interface that was made anew has another index, and no program; one that was missing may be there now. */
 void interfaces_refresh(struct daemon *d);
 
+/*
+ * Where some service has a shadow the mirror must be there: made, taken over, or made anew. To be called when
+ * interfaces or services have changed. What goes wrong is logged, and production goes on.
+ */
+void interfaces_mirror(struct daemon *d);
+
 #endif

@@ -12,6 +12,7 @@
 #include "attach.h"
 #include "bpffs.h"
 #include "datapath.h"
+#include "mirror.h"
 
 /* Every map that is pinned: without one of them a data path is not whole. */
 static const char *const map_names[] = {
@@ -239,6 +240,9 @@ int datapath_remove(const char *pins)
 		return removal.error;
 	for (size_t i = 0; i < ARRAY_SIZE(hook_folders); i++)
 		rmdir(folder_path(pins, hook_folders[i], path));
+	removal.error = mirror_remove(pins);
+	if (removal.error)
+		return removal.error;
 	each_entry(pins, "maps", unlink_map, (void *)pins);
 	rmdir(folder_path(pins, "maps", path));
 	if (rmdir(folder_path(pins, "", path)))
