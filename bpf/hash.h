@@ -43,6 +43,20 @@ static inline __attribute__((always_inline)) __u32 hash_slot(__u64 hash)
 	return hash >> 48;
 }
 
+/* Which of SHADOW_SAMPLE_ALL parts a connection is in; those below a sample are mirrored. By the lower half of the hash
+ * of its client and port (whatever the affinity), of which the slot knows nothing. */
+static inline __attribute__((always_inline)) __u32 hash_sample(__u64 hash)
+{
+	return ((hash & 0xffffffff) * SHADOW_SAMPLE_ALL) >> 32;
+}
+
+/* Which of @count shadows a connection goes to: by another hash, as those of a sample have much of that one in common.
+ */
+static inline __attribute__((always_inline)) __u32 hash_shadow(const struct address *client, __be16 port, __u32 count)
+{
+	return ((hash_client(0, client, port) & 0xffffffff) * count) >> 32;
+}
+
 /* An address in 32 bits, for keys whose value holds the whole address. */
 static inline __attribute__((always_inline)) __u32 address_fold(const struct address *address)
 {

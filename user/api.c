@@ -429,6 +429,70 @@ static unsigned int put_backends(struct exchange *x)
 	return change_service(x, what, edit_drain, &edit, NULL);
 }
 
+struct shadow_edit {
+	bool has_state, on;
+	bool has_sample;
+	uint32_t sample; /* of SHADOW_SAMPLE_ALL */
+};
+
+/* The sample first, so that both may be set at once. */
+static int edit_shadow(struct service_model *s, void *context, struct refusal *why)
+{
+	const struct shadow_edit *edit = context;
+	int error = edit->has_sample ? service_set_shadow_sample(s, edit->sample, why) : 0;
+
+	if (!error && edit->has_state)
+		error = service_set_shadow(s, edit->on, why);
+	return error;
+}
+
+/* As far as a binary fraction can be: 0.29 % is 28.999999999999996 parts. */
+static bool is_whole(double parts)
+{
+	double off = parts - (uint32_t)(parts + 0.5);
+
+	return off < 1e-6 && off > -1e-6;
+}
+
+/* {"state": "on" or "off", "sample": PERCENT}: either or both. */
+static unsigned int read_shadow(struct exchange *x, struct shadow_edit *edit)
+{
+	const json_t *state = json_object_get(x->input, "state"), *sample = json_object_get(x->input, "sample");
+	const char *word = json_string_value(state);
+	double parts = json_number_value(sample) * SHADOW_SAMPLE_ALL / 100;
+
+	edit->has_state = state;
+	edit->on = word && !strcmp(word, "on");
+	edit->has_sample = sample;
+	if ((!state && !sample) || (state && !edit->on && (!word || strcmp(word, "off"))))
+		return refused(x, 400,
+			       "the body must be {\"state\": \"on\"}, {\"state\": \"off\"} or {\"sample\": "
+			       "PERCENT}");
+	if (!sample)
+		return 200;
+	if (!json_is_number(sample) || !(parts >= 0 && parts <= SHADOW_SAMPLE_ALL) || !is_whole(parts))
+		return refused(x, 400, "sample must be from 0 to 100 percent, in steps of 0.01");
+	edit->sample = parts + 0.5;
+	return 200;
+}
+
+static unsigned int put_shadow(struct exchange *x)
+{
+	struct shadow_edit edit = {};
+	unsigned int status = read_shadow(x, &edit);
+	char what[256], sample[32] = "";
+
+	if (status != 200)
+		return status;
+	if (edit.has_sample)
+		snprintf(sample, sizeof(sample), " sample %g", edit.sample / 100.0);
+	snprintf(what, sizeof(what), "shadow %s%s%s", x->service->name, sample,
+		 !edit.has_state ? ""
+		 : edit.on       ? " on"
+				 : " off");
+	return change_service(x, what, edit_shadow, &edit, NULL);
+}
+
 static unsigned int post_reload(struct exchange *x)
 {
 	_cleanup_free_ char *changed = NULL, *kept = NULL;
@@ -489,6 +553,7 @@ static const struct route routes[] = {
 	{"PUT", "/weights", true, true, put_weights},
 	{"POST", "/switch", true, true, post_switch},
 	{"PUT", "/backends", true, true, put_backends},
+	{"PUT", "/shadow", true, true, put_shadow},
 	{"POST", "/cohorts", true, true, post_cohort},
 	{"DELETE", "/cohorts", true, true, delete_cohort},
 };

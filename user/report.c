@@ -291,6 +291,7 @@ json_t *report_service(const struct report_view *view, const struct service_mode
 		set_new_shares(variants, opened_lately);
 	json_object_set_new(object, "variants", variants);
 	json_object_set_new(object, "cohorts", report_cohorts(&sp->services[id], s));
+	json_object_set_new(object, "shadow", report_shadow(sp, s));
 	set_policies(view, s, object);
 	json_object_set_new(object, "slots", report_slots(sp, id, view->now_s));
 	set_service_counters(sp, id, object);

@@ -37,6 +37,12 @@ json_t *report_flows(struct splitter *sp, const struct flow_filter *filter, uint
 json_t *report_explain(struct splitter *sp, const struct routes *routes, const struct service_model *s,
 		       const struct endpoint *client, uint32_t now_tick);
 
+/* How a service's shadow is set, and whether it can be reached; JSON null where there is none. */
+json_t *report_shadow(struct splitter *sp, const struct service_model *s);
+
+/* Whether a client's connection is mirrored, and to whom: {"mirrored", "backend", "why"}, or JSON null as above. */
+json_t *report_explain_shadow(struct splitter *sp, const struct service_model *s, const struct flow_key *client);
+
 /* One flow, as in flows and explain. */
 json_t *report_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, bool half_open,
 		    uint32_t now_tick);

@@ -218,6 +218,17 @@ static json_t *tell_why(struct splitter *sp, const struct service_model *s, cons
 	return why;
 }
 
+/* The last reason is the shadow's. */
+static void explain_shadow(struct splitter *sp, const struct service_model *s, const struct flow_key *key,
+			   json_t *object)
+{
+	json_t *shadow = report_explain_shadow(sp, s, key), *why = json_object_get(shadow, "why");
+
+	if (why)
+		json_array_append(json_object_get(object, "why"), why);
+	json_object_set_new(object, "shadow", shadow);
+}
+
 static json_t *explain_base(struct splitter *sp, const struct answer *answer)
 {
 	if (!answer->tracked)
@@ -260,5 +271,6 @@ json_t *report_explain(struct splitter *sp, const struct routes *routes, const s
 	json_object_set_new(object, "flow", has_flow ? report_flow(sp, &key, &flow, half_open, now_tick) : json_null());
 	report_hop(sp, routes, has_flow ? flow.backend : answer.entry, object);
 	json_object_set_new(object, "why", tell_why(sp, s, client, slot, rule ? prefix_text : NULL, &answer, has_flow));
+	explain_shadow(sp, s, &key, object);
 	return object;
 }
