@@ -11,9 +11,9 @@
 #include "pins.h"
 
 static const struct command *const commands[] = {
-	&command_status, &command_services, &command_weights, &command_switch, &command_backend,
-	&command_cohort, &command_explain,  &command_flows,   &command_check,  &command_reload,
-	&command_detach, &command_doctor,   &command_version,
+	&command_status, &command_services, &command_weights, &command_switch,  &command_backend,
+	&command_cohort, &command_shadow,   &command_explain, &command_flows,   &command_check,
+	&command_reload, &command_detach,   &command_doctor,  &command_version,
 };
 
 static const struct {
