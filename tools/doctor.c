@@ -169,6 +169,7 @@ static enum exit_code run(const struct invocation *call)
 		doctor_check_interfaces(&d, model);
 		doctor_check_services(&d, model);
 		doctor_check_modes(&d, model);
+		doctor_check_shadows(&d, model, status);
 	}
 	if (call->json) {
 		result = json_pack("{s:O}", "checks", checks);

@@ -36,4 +36,7 @@ void doctor_check_interfaces(struct doctor *d, const struct model *model);
 void doctor_check_modes(struct doctor *d, const struct model *model);
 void doctor_check_services(struct doctor *d, const struct model *model);
 
+/* @status: of the running daemon; NULL: there is none */
+void doctor_check_shadows(struct doctor *d, const struct model *model, const json_t *status);
+
 #endif
