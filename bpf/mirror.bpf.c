@@ -170,6 +170,15 @@ static __always_inline int mirror_udp(struct frame *f, const struct packet *p, c
 	return send(f, p, key, way.hop);
 }
 
+/* Its entry is kept while its client goes on, or it would be counted as another one that began unseen. */
+static __always_inline int mirror_over(const struct packet *p, struct shadow_flow *flow)
+{
+	flow->seen = tick_now();
+	if (p->tcp_flags & (TCP_FIN | TCP_RST) && !(flow->flags & SHADOW_FLOW_FIN))
+		__sync_fetch_and_or(&flow->flags, SHADOW_FLOW_FIN);
+	return XDP_DROP;
+}
+
 /* A client's packet. */
 static __always_inline int mirror_client(struct xdp_md *ctx, struct frame *f, struct shadow_scratch *space,
 					 const struct flow_key *key)
@@ -182,8 +191,10 @@ static __always_inline int mirror_client(struct xdp_md *ctx, struct frame *f, st
 	enum shadow_end why = SHADOW_WHOLE;
 	struct shadow_counters *c;
 
-	if (!sh || !guard || (flow && flow->flags & SHADOW_FLOW_OVER && !p->opens))
+	if (!sh || !guard)
 		return XDP_DROP;
+	if (flow && flow->flags & SHADOW_FLOW_OVER && !(p->protocol == IPPROTO_TCP && p->opens))
+		return mirror_over(p, flow);
 	if (!shadow_allowed(sh, service))
 		why = SHADOW_OVER_CAP;
 	if (sh->engine == SHADOW_REPLAY && p->protocol == IPPROTO_TCP) {
