@@ -167,7 +167,7 @@ static __always_inline int hand_to_mirror(struct frame *f, const struct departur
 
 	if (!mirror || mirror_mark(f, MIRROR_SHADOW, to->service))
 		return XDP_DROP;
-	return bpf_redirect_map(&devices, mirror, XDP_DROP);
+	return bpf_redirect(mirror, 0);
 }
 
 /* The frame becomes "too big" with a quotation of itself, and goes back where it came from. */

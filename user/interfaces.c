@@ -209,6 +209,15 @@ static bool xdp_copies(const struct daemon *d)
 	return true;
 }
 
+/* Whether XDP programs may send by every interface: a driver takes frames from them only while it runs one. */
+static bool xdp_sends(const struct daemon *d)
+{
+	for (size_t i = 0; i < d->attached_count; i++)
+		if (d->attached[i].ifindex && d->attached[i].is.mode != ATTACH_NATIVE)
+			return false;
+	return true;
+}
+
 void interfaces_mirror(struct daemon *d)
 {
 	uint32_t before = d->mirror.near;
@@ -218,6 +227,7 @@ void interfaces_mirror(struct daemon *d)
 		return;
 	mirror_ensure(&d->mirror, d->datapath, d->options.pins, d->splitter->ifindex,
 		      xdp_copies(d) ? d->splitter->ifindex_count : 0, &why);
+	__atomic_store_n(&datapath_shadow_guard(d->datapath)->native, xdp_sends(d), __ATOMIC_RELAXED);
 	if (why.text[0] && strcmp(why.text, d->mirror_trouble))
 		log_error("shadows get nothing: %s", why.text);
 	else if (!why.text[0] && d->mirror.near != before)
