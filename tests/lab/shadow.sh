@@ -1,0 +1,173 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# A lab with a shadow: services web4 and web6 (port 8000), whose clients are on host `client`, production on `blue1` and
+# the shadow on `shadow`. All three write down what they sent and got (shadow_server.py, shadow_client.py), and what they
+# wrote is compared by shadow_judge.py. To be sourced after lab.sh.
+
+# Every packet of payload that a server sends has its mark in it.
+SHADOW_MARK=SHADOW-ANSWER
+PRODUCTION_MARK=PRODUCTION
+declare -A SHADOW_VIP=([web4]=10.0.0.10 [web6]=fd00:aa::10)
+SHADOW_SERVICES="web4 web6"
+SHADOW_LARGE=${LAB_LARGE:+1} # not empty: as many connections and bytes as are promised, which takes minutes
+
+shadow_hosts() # MODE
+{
+	lab_host client front 10.10.0.2 fd00:10::2
+	lab_host blue1 back 10.20.0.11 fd00:20::11
+	lab_host shadow back 10.20.0.21 fd00:20::21
+	[ "$1" != dnat ] || lab_default_route blue1
+	lab_start blue1 production "$LAB_SOURCE/shadow_server.py" http --port 8000 --mark $PRODUCTION_MARK --log "$LAB/production.truth"
+	lab_wait "production" shadow_listens blue1 8000
+}
+
+shadow_listens() # HOST PORT
+{
+	lab_exec "$1" ss -Hltn "sport = :$2" | grep -q .
+}
+
+# (Re)starts the shadow's server, with other options.
+shadow_serve() # OPTION...
+{
+	lab_stop shadow-server KILL
+	lab_start shadow shadow-server "$LAB_SOURCE/shadow_server.py" http --port 8000 --mark $SHADOW_MARK \
+		--log "$LAB/shadow.truth" "$@"
+	lab_wait "the shadow" shadow_listens shadow 8000
+}
+
+# The configuration: each line of OPTION is one more of the shadow's.
+shadow_configuration() # MODE [OPTION...]
+{
+	local mode=$1 option
+	shift
+	lab_interfaces front back
+	cat <<-END
+		services:
+		  web4:
+		    address: 10.0.0.10
+		    port: 8000
+		    forward: $mode
+		    variants: {blue: {weight: 1, backends: ["10.20.0.11:8000"]}}
+		    shadow:
+		      backends: ["10.20.0.21:8000"]
+	END
+	for option in "${@:-sample: 100}"; do echo "      $option"; done
+	cat <<-END
+		  web6:
+		    address: "fd00:aa::10"
+		    port: 8000
+		    forward: $mode
+		    variants: {blue: {weight: 1, backends: ["[fd00:20::11]:8000"]}}
+		    shadow:
+		      backends: ["[fd00:20::21]:8000"]
+	END
+	for option in "${@:-sample: 100}"; do echo "      $option"; done
+}
+
+# Starts headgated on $LAB/headgate.yaml, and waits until its backends and shadows can be reached.
+shadow_splitter()
+{
+	local service
+	lab_splitter "$LAB/headgate.yaml"
+	lab_hops_known
+	for service in $SHADOW_SERVICES; do
+		lab_wait "the shadow of $service" shadow_is_known "$service"
+	done
+}
+
+shadow_is_known() # SERVICE
+{
+	lab_assert 'd["backends"] and all(b["hop"] == "reachable" for b in d["backends"])' "$(shadow_status "$1")"
+}
+
+shadow_status() # SERVICE
+{
+	lab_headgate shadow "$1" status -o json
+}
+
+# What is said of a service's shadow from now on is counted from here.
+shadow_remember() # SERVICE...
+{
+	local service
+	for service; do
+		shadow_status "$service" >"$LAB/status.$service"
+	done
+}
+
+shadow_since() # SERVICE
+{
+	shadow_status "$1" >"$LAB/status.now"
+	"$LAB_SOURCE/shadow_judge.py" since "$LAB/status.$1" "$LAB/status.now"
+}
+
+# Waits until no connection of a service is being mirrored any more, and prints what has been said since shadow_remember.
+shadow_settled() # SERVICE
+{
+	LAB_WAIT_S=${LAB_WAIT_S:-20} lab_wait "$1's mirrored connections to end" shadow_is_settled "$1"
+	shadow_since "$1"
+}
+
+shadow_is_settled() # SERVICE
+{
+	lab_assert 'd["mirroring"] == 0' "$(shadow_status "$1")"
+}
+
+# Clients of a service, whose requests are called RUN in every log. Their JSON is printed.
+shadow_clients() # SERVICE RUN [OPTION...]
+{
+	local service=$1 run=$2
+	shift 2
+	lab_exec client "$LAB_SOURCE/shadow_client.py" requests --host "${SHADOW_VIP[$service]}" --run "$run" \
+		--record "$LAB/client.truth" "$@"
+}
+
+# Who of production and the shadow got what the clients of a run sent.
+shadow_compare() # RUN [LOG-OF-THE-SHADOW]
+{
+	"$LAB_SOURCE/shadow_judge.py" compare --run "$1" --client "$LAB/client.truth" --production "$LAB/production.truth" \
+		--shadow "${2:-$LAB/shadow.truth}"
+}
+
+# --- watching ---------------------------------------------------------------------------------------------------------
+
+# Writes down every frame that comes in at a host.
+watch_begin() # HOST
+{
+	lab_start "$1" "watch-$1" tcpdump -i eth0 -Q in -s 0 -B 65536 -U -Z root -n -w "$LAB/$1.pcap"
+	lab_wait "the watch at $1" grep -q 'listening on' "$LAB/watch-$1.err"
+}
+
+# Ends a watch. Prints how many frames came, and how many of them are a shadow's.
+watch_end() # HOST
+{
+	local mac
+	lab_wait "the watch at $1 to have written" watch_is_quiet "$1"
+	lab_stop "watch-$1" INT
+	grep -q '^0 packets dropped by kernel' "$LAB/watch-$1.err" || lab_fail "the watch missed some:" "$(cat "$LAB/watch-$1.err")"
+	mac=$(ip -n "$LAB_NAME-shadow" -j link show dev eth0 | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])')
+	"$LAB_SOURCE/shadow_judge.py" leaks --capture "$LAB/$1.pcap" --mark SHADOW- --sign $PRODUCTION_MARK \
+		--address 10.20.0.21 fd00:20::21 --mac "$mac"
+	rm "$LAB/$1.pcap" "$LAB/watch-$1.err"
+}
+
+watch_is_quiet() # HOST
+{
+	local before
+	before=$(stat -c %s "$LAB/$1.pcap")
+	sleep 0.1
+	[ "$(stat -c %s "$LAB/$1.pcap")" -eq "$before" ]
+}
+
+# Connections that the shadow's host still has, but those in TIME-WAIT, which it has ended itself.
+shadow_connections()
+{
+	lab_exec shadow ss -Htan state connected exclude time-wait '( sport = :8000 )'
+}
+
+shadow_has_no_connection()
+{
+	local left
+	left=$(shadow_connections)
+	[ -z "$left" ] || lab_fail "at the shadow:" "$left"
+}
