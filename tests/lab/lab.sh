@@ -284,6 +284,11 @@ lab_address() # HOST ADDR [INTERFACE]
 	sleep 0.1 # headgated hears of a neighbour a moment after the kernel
 }
 
+lab_mac() # HOST INTERFACE
+{
+	lab_json 'd[0]["address"]' "$(ip -n "$LAB_NAME-$1" -j link show dev "$2")"
+}
+
 # The default route through the splitter, that `dnat` asks of backends.
 lab_default_route() # HOST
 {

@@ -148,6 +148,34 @@ shadow_compare() # RUN [LOG-OF-THE-SHADOW]
 		--shadow "${2:-$LAB/shadow.truth}"
 }
 
+# Clients whose connections are mirrored: production serves them all, what the shadow got is what was sent, and nothing is
+# said to be whole that it did not get. Leaves $LAB/RUN.clients, $LAB/RUN.status (since then) and $LAB/RUN.truth.
+shadow_run() # SERVICE RUN [OPTION...]
+{
+	shadow_remember "$1"
+	shadow_clients "$@" >"$LAB/$2.clients"
+	lab_assert 'd["failed"] == 0' "$(cat "$LAB/$2.clients")"
+	shadow_settled "$1" >"$LAB/$2.status"
+	lab_wait "all that the shadow has" shadow_is_the_truth "$2"
+}
+
+# A server may write down a moment later what its kernel has acknowledged.
+shadow_is_the_truth() # RUN
+{
+	shadow_compare "$1" >"$LAB/$1.truth"
+	lab_assert 'd["production"]["same"] == d["connections"] and d["production"]["wrong"] == d["shadow"]["wrong"] == 0' \
+		"$(cat "$LAB/$1.truth")"
+	lab_assert 'd["eligible"] == truth["connections"] and d["whole"] <= truth["shadow"]["same"] and
+		d["whole"] + sum(d["ended"].values()) == d["eligible"]' "$(cat "$LAB/$1.status")" truth="$(cat "$LAB/$1.truth")"
+}
+
+# Of a run's connections at least so many in a thousand were mirrored whole, as it is said and in truth.
+shadow_covered() # RUN PERMILLE
+{
+	lab_assert "d['coverage'] >= $2 / 1000" "$(cat "$LAB/$1.status")"
+	lab_assert "d['shadow']['same'] >= d['connections'] * $2 / 1000" "$(cat "$LAB/$1.truth")"
+}
+
 # --- watching ---------------------------------------------------------------------------------------------------------
 
 # Writes down every frame that comes in at a host.
@@ -160,13 +188,11 @@ watch_begin() # HOST
 # Ends a watch. Prints how many frames came, and how many of them are a shadow's.
 watch_end() # HOST
 {
-	local mac
 	sleep 1.1 # so long may tcpdump keep what it has seen
 	lab_stop "watch-$1" INT
 	grep -q '^0 packets dropped by kernel' "$LAB/watch-$1.err" || lab_fail "the watch missed some:" "$(cat "$LAB/watch-$1.err")"
-	mac=$(ip -n "$LAB_NAME-shadow" -j link show dev eth0 | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])')
 	"$LAB_SOURCE/shadow_judge.py" leaks --capture "$LAB/$1.pcap" --mark SHADOW- --sign $PRODUCTION_MARK \
-		--address 10.20.0.21 fd00:20::21 --mac "$mac"
+		--address 10.20.0.21 fd00:20::21 --mac "$(lab_mac shadow eth0)"
 	rm "$LAB/$1.pcap" "$LAB/watch-$1.err"
 }
 

@@ -20,16 +20,19 @@ def read_log(path):
 
 
 class Server:
-    """What one server wrote down of a run: by the client's connection, the lists of requests of each of its own."""
+    """What one server wrote down of a run: each connection's requests, and what it sent to all of them."""
 
     def __init__(self, path, run):
-        self.streams = collections.defaultdict(list)
-        by_own = collections.defaultdict(list)
+        self.connections = collections.defaultdict(list)
+        self.sent_bytes = 0
         for line in read_log(path):
+            own = line.get("via") or (line.get("peer"), line.get("connection"))
             if line["event"] in ("request", "datagram") and line["run"] == run:
-                own = line.get("via") or (line["peer"], line.get("connection"))
-                by_own[own].append([line["id"], line["bytes"], line["digest"]])
-        for requests in by_own.values():
+                self.connections[own].append([line["id"], line["bytes"], line["digest"]])
+            elif line["event"] == "end" and own in self.connections:
+                self.sent_bytes += line["sent"]
+        self.streams = collections.defaultdict(list)  # by the client's connection
+        for requests in self.connections.values():
             for number in sorted({int(name.split(".")[0]) for name, _, _ in requests}):
                 self.streams[number].append(requests)
 
@@ -57,7 +60,7 @@ def judge_server(path, run, connections):
     unknown = set(server.streams) - set(connections)
     said["wrong"] += len(unknown)
     return {**said, "requests": sum(len(stream) for streams in server.streams.values() for stream in streams),
-            "examples": examples}
+            "sent_bytes": server.sent_bytes, "examples": examples}
 
 
 def compare(options):
@@ -67,6 +70,22 @@ def compare(options):
         "connections": len(connections), "requests": sum(len(sent) for sent in connections.values()),
         **({"production": judge_server(options.production, options.run, connections)} if options.production else {}),
         "shadow": judge_server(options.shadow, options.run, connections)}))
+
+
+def agree(options):
+    """Did the shadow get on each connection what production got on it? For clients that write nothing down: whose every
+    request has its own ID, and who may go away before the last one of a connection is answered."""
+    production, shadow = (Server(path, options.run).connections.values() for path in (options.production, options.shadow))
+    by_first = {requests[0][0]: requests for requests in shadow}
+    said = collections.Counter(same=0, absent=0, wrong=0)
+    for requests in production:
+        other = by_first.pop(requests[0][0], None)
+        common = min(len(requests), len(other or []))
+        said["absent" if not other else "same" if requests[:common] == other[:common] and
+             max(len(requests), len(other)) - common <= 1 else "wrong"] += 1
+    said["wrong"] += sum(len(requests) > 1 for requests in by_first.values())
+    print(json.dumps({"connections": len(production), "requests": sum(map(len, production)),
+                      "shadow_requests": sum(map(len, shadow)), **said}))
 
 
 def frames(path):
@@ -144,6 +163,11 @@ def main():
     sub.add_argument("--client", required=True, help="their record")
     sub.add_argument("--production", help="its log")
     sub.add_argument("--shadow", required=True, help="its log")
+    sub = commands.add_parser("agree", help=agree.__doc__)
+    sub.set_defaults(function=agree)
+    sub.add_argument("--run", required=True)
+    sub.add_argument("--production", required=True)
+    sub.add_argument("--shadow", required=True)
     sub = commands.add_parser("leaks", help=leaks.__doc__)
     sub.set_defaults(function=leaks)
     sub.add_argument("--capture", required=True)
