@@ -178,10 +178,11 @@ shadow_covered() # RUN PERMILLE
 
 # --- watching ---------------------------------------------------------------------------------------------------------
 
-# Writes down every frame that comes in at a host.
+# Writes down every frame that comes in at a host and is for it.
 watch_begin() # HOST
 {
-	lab_start "$1" "watch-$1" tcpdump -i eth0 -Q in -s 0 -B 65536 -U -Z root -n -w "$LAB/$1.pcap"
+	lab_start "$1" "watch-$1" tcpdump -i eth0 -Q in -s 0 -B 65536 -U -Z root -n -w "$LAB/$1.pcap" \
+		"ether dst $(lab_mac "$1" eth0)"
 	lab_wait "the watch at $1" grep -q 'listening on' "$LAB/watch-$1.err"
 }
 
