@@ -175,4 +175,5 @@ shadow_serve --factor 1
 shadow_configuration nat "sample: 100" "pause: off" >"$LAB/headgate.yaml"
 shadow_splitter
 watch_begin client
+for size in 1/5000 2/60000 3/1000; do head -c "${size#*/}" /dev/urandom >"$LAB/files/${size%/*}"; done
 lab_run_tests "shadow servers"
