@@ -23,12 +23,10 @@ static __always_inline bool mirror_takes(const struct packet *p)
 	return p->protocol != IPPROTO_TCP || p->payload_bytes || p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
 }
 
-/* By the lower half of its hash, of which the slot knows nothing; also where the slot is of the client alone. */
+/* By the connection, also where the slot is of the client alone. */
 static __always_inline bool mirror_samples(const struct service *s, const struct packet *p)
 {
-	__u64 hash = hash_client(s->seed, &p->source, p->source_port);
-
-	return ((hash & 0xffffffff) * SHADOW_SAMPLE_ALL) >> 32 < s->shadow_sample;
+	return hash_sample(hash_client(s->seed, &p->source, p->source_port)) < s->shadow_sample;
 }
 
 /* Whether a packet of a service with SERVICE_SHADOW is copied: the same for every packet of a connection. */

@@ -246,9 +246,8 @@ static __always_inline int shadow_allocate(const struct shadow *sh, const struct
 static __always_inline __u32 shadow_backend(const struct shadow *sh, const struct flow_key *key)
 {
 	__u32 count = sh->backend_count;
-	__u64 hash = hash_client(0, &key->client, key->port);
 
-	return count ? sh->backend[(__u32)((hash & 0xffffffff) * count >> 32) & (SHADOW_BACKENDS_MAX - 1)] : 0;
+	return count ? sh->backend[hash_shadow(&key->client, key->port, count) & (SHADOW_BACKENDS_MAX - 1)] : 0;
 }
 
 /* Its entry is there so that it is counted but once, and its packets are not taken for another's. */
