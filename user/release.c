@@ -161,14 +161,19 @@ static bool any_service_leaving(const struct splitter *sp)
 
 void release_services(struct splitter *sp)
 {
-	_cleanup_free_ bool *mirrored = NULL;
 	const struct service_counters nothing = {};
+	struct id_list used = backends_used(sp);
+	_cleanup_free_ bool *mirrored = NULL;
 
 	if (!any_service_leaving(sp))
 		return;
 	mirrored = calloc(datapath_limits(sp->datapath)->services, sizeof(*mirrored));
 	if (!mirrored || shadows_mark_mirrored(sp, NULL, mirrored))
 		return;
+	/* Whose shadow owns source ports of another service's is still asked how they are mirrored. */
+	for (uint32_t i = 0; i < used.count; i++)
+		if (backends_is_shadow(sp, used.id[i]))
+			mirrored[datapath_backend(sp->datapath, used.id[i])->service] = true;
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++) {
 		struct service_state *s = &sp->services[id];
 

@@ -367,11 +367,33 @@ static void two_services_with_one_shadow_share_its_source_ports(void **state)
 	assert_int_equal(origin.mode, FORWARD_SHADOW);
 	assert_int_equal(datapath_backend(*state, first)->endpoint, origin.backend);
 	assert_int_equal(datapath_backend(*state, second)->endpoint, origin.backend);
-	/* One that goes leaves it to the other. */
+	end(sp);
+}
+
+/* The programs ask the owner's service whether the daemon speaks with the shadow itself. */
+static void the_owner_of_shared_ports_stays_for_the_other(void **state)
+{
+	static const char shadow[] = BLUE ", shadow: {backends: [10.0.4.21:8000], sample: 5, engine: replay}";
+	struct service_key key = {address("10.0.4.21"), htons(8000), IPPROTO_TCP, 0};
+	struct splitter *sp = begin(*state);
+	struct reply_origin origin;
+	char text[1024];
+
+	snprintf(text, sizeof(text), "api: {address: 10.0.0.11, port: 80, forward: nat, %s}", shadow);
+	apply(sp, text);
+	snprintf(text, sizeof(text),
+		 "web: {address: 10.0.0.10, port: 80, forward: nat, %s}, api: {address: 10.0.0.11, port: 80, forward: "
+		 "nat, %s}",
+		 shadow, shadow);
+	apply(sp, text);
 	apply_web(sp, shadow);
 	for (int pass = 0; pass < 3; pass++)
 		assert_int_equal(sweep_whole(sp, 2, 2), 0);
-	assert_int_equal(origin_mode(sp, "10.0.4.21"), FORWARD_SHADOW);
+	assert_int_equal(datapath_lookup(*state, MAP_REPLY_ORIGINS, &key, &origin), 0);
+	assert_int_equal(origin.mode, FORWARD_SHADOW);
+	assert_int_not_equal(datapath_backend(*state, origin.backend)->service, web(sp));
+	assert_int_equal(datapath_shadow(*state, datapath_backend(*state, origin.backend)->service)->engine,
+			 SHADOW_REPLAY);
 	assert_true(is_guarded(sp, "10.0.4.21"));
 	end(sp);
 }
@@ -448,6 +470,7 @@ int main(void)
 		cmocka_unit_test(a_sample_of_0_without_a_rule_costs_no_flag),
 		cmocka_unit_test(a_new_daemon_finds_the_same_ids),
 		cmocka_unit_test(two_services_with_one_shadow_share_its_source_ports),
+		cmocka_unit_test(the_owner_of_shared_ports_stays_for_the_other),
 		cmocka_unit_test(a_mirrored_connection_keeps_the_ids_it_names),
 		cmocka_unit_test(a_backend_that_becomes_a_shadow_answers_its_connections_first),
 		cmocka_unit_test(a_shadow_that_becomes_a_backend_is_one_at_once),
