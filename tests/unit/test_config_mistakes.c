@@ -31,6 +31,10 @@
 	TOP "  web:\n    address: 10.0.0.10\n    port: 443\n    protocol: udp\n    forward: nat\n    quic: " value "\n"
 #define BACKENDS(list) "    variants: {blue: {weight: 1, backends: [" list "]}}\n"
 
+/* A service with a shadow: lines 1 to 7, the shadow's keys on line 8, from column 14 on. */
+#define SHADOW(keys) LLM BLUE "    shadow: {" keys "}\n"
+#define TO_ONE "backends: [10.0.4.11:8000], sample: 10"
+
 struct mistake {
 	const char *name;
 	const char *yaml;
@@ -494,6 +498,110 @@ static const struct mistake mistakes[] = {
 		 BACKENDS("{address: 10.0.1.11:443, server_id: 0x00aB}, {address: 10.0.1.12:443, server_id: 00Ab}"),
 	 "t.yaml:9:100: server_id of this backend of web is already that of 10.0.1.11:443 (line 9): give each server "
 	 "its own\n"},
+	{"a shadow that is no map", LLM BLUE "    shadow: 10.0.4.11:8000\n",
+	 "t.yaml:8:13: shadow of llm is no map: write a map with keys out of backends, sample, engine, always, never, "
+	 "sources, ports, dscp, packets_per_second, linger, memory, replay_connection_memory, connection_segments, "
+	 "pause\n"},
+	{"a shadow without its keys", SHADOW(""),
+	 "t.yaml:8:5: shadow of llm has no backends: write backends: [10.0.4.11:8000]\n"
+	 "t.yaml:8:5: shadow of llm has no sample: write sample: 10, or sample: 0 for none yet\n"},
+	{"a shadow without backends", SHADOW("backends: [], sample: 10"),
+	 "t.yaml:8:24: shadow of llm has 0 backends: write from 1 to 16, as [10.0.4.11:8000]\n"},
+	{"a shadow's backend without a port", SHADOW("backends: [10.0.4.11], sample: 10"),
+	 "t.yaml:8:25: a backend of shadow of llm is '10.0.4.11': write ADDRESS:PORT, as 10.0.4.11:8000 or in quotes "
+	 "\"[fd00::4]:8000\"\n"},
+	{"a shadow's backend with a weight", SHADOW("backends: [{address: 10.0.4.11:8000, weight: 2}], sample: 10"),
+	 "t.yaml:8:51: unknown key 'weight' in a backend of shadow of llm: known are address\n"},
+	{"a shadow that nothing can be sent to", SHADOW("backends: [224.0.0.1:8000], sample: 10"),
+	 "t.yaml:8:25: backend '224.0.0.1:8000' of shadow of llm is a multicast address: write the address of a "
+	 "server\n"},
+	{"a shadow of the other family", SHADOW("backends: [\"[fd00::4]:8000\"], sample: 10"),
+	 "t.yaml:8:25: a backend of shadow of llm is not of the service's family: write an IPv4 address, as the "
+	 "service's is\n"},
+	{"a shadow that is a backend", SHADOW("backends: [10.0.1.11:8000], sample: 10"),
+	 "t.yaml:8:25: 10.0.1.11 is also the address of a backend of variant blue of llm (line 7), and nothing that "
+	 "comes from a shadow's address is forwarded: give the shadow an address of its own\n"},
+	{"a shadow on another port of a backend of another service",
+	 SHADOW(TO_ONE) SERVICE("other", "10.0.0.11", "nat", "10.0.4.11:9000"),
+	 "t.yaml:8:25: 10.0.4.11 is also the address of a backend of variant blue of other (line 9), and nothing that "
+	 "comes from a shadow's address is forwarded: give the shadow an address of its own\n"},
+	{"a shadow that is a service", SHADOW("backends: [10.0.0.10:9000], sample: 10"),
+	 "t.yaml:8:25: 10.0.0.10 is the address of service llm (line 4): write the address of a server that nobody is "
+	 "sent to\n"},
+	{"a shadow written twice", SHADOW("backends: [10.0.4.11:8000, 10.0.4.11:8000], sample: 10"),
+	 "t.yaml:8:41: 10.0.4.11 is twice in the shadow of llm: write it once\n"},
+	{"a shadow with two engines",
+	 SHADOW(TO_ONE) "  other: {address: 10.0.0.11, port: 80, forward: nat, variants: {blue: {weight: 1, backends: "
+			"[10.0.1.12:8000]}}, shadow: {" TO_ONE ", engine: replay}}\n",
+	 "t.yaml:9:134: 10.0.4.11 is also in the shadow of llm (line 8), which has another engine: give each an "
+	 "address "
+	 "of its own, or both the same engine\n"},
+	{"a sample that is too fine", SHADOW("backends: [10.0.4.11:8000], sample: 0.001"),
+	 "t.yaml:8:50: sample of shadow of llm is '0.001': write how many percent of connections are mirrored, from 0 "
+	 "to "
+	 "100 in steps of 0.01, as 10 or 0.5\n"},
+	{"a sample above all", SHADOW("backends: [10.0.4.11:8000], sample: 100.01"),
+	 "t.yaml:8:50: sample of shadow of llm is '100.01': write how many percent of connections are mirrored, from 0 "
+	 "to 100 in steps of 0.01, as 10 or 0.5\n"},
+	{"a sample below none", SHADOW("backends: [10.0.4.11:8000], sample: -1"),
+	 "t.yaml:8:50: sample of shadow of llm is '-1': write how many percent of connections are mirrored, from 0 to "
+	 "100 in steps of 0.01, as 10 or 0.5\n"},
+	{"an unknown engine", SHADOW(TO_ONE ", engine: tee"),
+	 "t.yaml:8:62: engine of shadow of llm is 'tee': write inline or replay\n"},
+	{"replay of udp", DNS "    shadow: {" TO_ONE ", engine: replay}\n",
+	 "t.yaml:9:62: engine of shadow of dns is replay, which is for tcp: write engine: inline, or leave it out\n"},
+	{"a shadow of quic", QUIC("true") BACKENDS("10.0.1.11:443") "    shadow: {" TO_ONE "}\n",
+	 "t.yaml:10:5: shadow of service web has no meaning with quic: a shadow has not the keys of the connections "
+	 "that it would get copies of; remove it\n"},
+	{"always and never at once", SHADOW(TO_ONE ", always: [10.9.0.0/16], never: [10.9.1.0/24]"),
+	 "t.yaml:8:85: 10.9.1.0/24 (never) of shadow of llm overlaps 10.9.0.0/16 (always): write prefixes of which "
+	 "none "
+	 "contains another\n"},
+	{"a rule within another", SHADOW(TO_ONE ", always: [10.9.0.0/16, 10.9.0.1]"),
+	 "t.yaml:8:76: 10.9.0.1/32 (always) of shadow of llm overlaps 10.9.0.0/16 (always): write prefixes of which "
+	 "none contains another\n"},
+	{"a rule with host bits", SHADOW(TO_ONE ", never: [10.9.0.1/16]"),
+	 "t.yaml:8:62: a prefix of shadow of llm is '10.9.0.1/16': write a prefix with no bits set beyond its length, "
+	 "as 10.9.0.0/16\n"},
+	{"a rule of the other family", SHADOW(TO_ONE ", never: [fd00::/8]"),
+	 "t.yaml:8:62: a prefix of shadow of llm is not of the service's family: write an IPv4 prefix, as the "
+	 "service's "
+	 "is\n"},
+	{"a shadow's source of the other family", SHADOW(TO_ONE ", sources: [\"fd00::9\"]"),
+	 "t.yaml:8:64: a source of shadow of llm is not of the service's family: write an IPv4 address, as the "
+	 "service's is\n"},
+	{"a shadow's ports below 1024", SHADOW(TO_ONE ", ports: 80-90"),
+	 "t.yaml:8:61: ports of shadow of llm is '80-90': write the first and last source port, each from 1024 to "
+	 "65535, as 10000-32767\n"},
+	{"a mark of more than six bits", SHADOW(TO_ONE ", dscp: 64"),
+	 "t.yaml:8:60: dscp of shadow of llm is '64': write a whole number from 0 to 63\n"},
+	{"a cap of nothing", SHADOW(TO_ONE ", packets_per_second: 0"),
+	 "t.yaml:8:74: packets_per_second of shadow of llm is '0': write a whole number from 1 to 100000000\n"},
+	{"memory of inline", SHADOW(TO_ONE ", memory: 64MiB, replay_connection_memory: 1MiB"),
+	 "t.yaml:8:54: memory of shadow of llm has no meaning with engine: inline, which counts segments: write "
+	 "connection_segments instead\n"
+	 "t.yaml:8:69: replay_connection_memory of shadow of llm has no meaning with engine: inline, which counts "
+	 "segments: write connection_segments instead\n"},
+	{"segments and ports of replay", SHADOW(TO_ONE ", engine: replay, ports: 2000-3000, connection_segments: 9"),
+	 "t.yaml:8:70: ports of shadow of llm has no meaning with engine: replay, whose source ports the kernel "
+	 "chooses: "
+	 "remove it\n"
+	 "t.yaml:8:88: connection_segments of shadow of llm has no meaning with engine: replay, which counts bytes: "
+	 "write replay_connection_memory instead\n"},
+	{"memory without a unit", SHADOW(TO_ONE ", engine: replay, memory: 64"),
+	 "t.yaml:8:78: memory of shadow of llm is '64': write an amount of memory from 64KiB to 64GiB, as 64MiB\n"},
+	{"memory of one above that of all",
+	 SHADOW(TO_ONE ", engine: replay, memory: 1MiB, replay_connection_memory: 2MiB"),
+	 "t.yaml:8:110: replay_connection_memory of shadow of llm is more than its memory for all connections: write "
+	 "at "
+	 "most as much\n"},
+	{"a pause that is no share", SHADOW(TO_ONE ", pause: {lost: 0, unanswered: 101%, of: 0}"),
+	 "t.yaml:8:68: lost of pause of shadow of llm is '0': write a share from 0.01% to 100%, as 5% or 0.5%\n"
+	 "t.yaml:8:83: unanswered of pause of shadow of llm is '101%': write a share from 0.01% to 100%, as 5% or "
+	 "0.5%\n"
+	 "t.yaml:8:93: of of pause of shadow of llm is '0': write a whole number from 1 to 1000000\n"},
+	{"a pause that is neither off nor a map", SHADOW(TO_ONE ", pause: never"),
+	 "t.yaml:8:61: pause of shadow of llm is 'never': write off, or {lost: 5%, unanswered: 50%, of: 200}\n"},
 	{"control characters in a value", "interfaces: [\"a\\n\\x9b\\0b\"]\nservices: {}\n",
 	 "t.yaml:1:14: an item of interfaces is 'a????b': write the name of an interface, as eth0\n"},
 };
