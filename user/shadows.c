@@ -268,6 +268,11 @@ static uint32_t packets_of_each_cpu(uint32_t packets)
  */
 static int write_entry(struct splitter *sp, const struct shadow_model *shadow, const uint32_t *ids, struct shadow *e)
 {
+	if (!shadow->present) {
+		/* Connections that go on do so by the rest. */
+		__atomic_store_n(&e->backend_count, 0, __ATOMIC_RELEASE);
+		return 0;
+	}
 	if (shadow->backend_count < e->backend_count)
 		__atomic_store_n(&e->backend_count, shadow->backend_count, __ATOMIC_RELEASE);
 	if (shadow->source_count < e->source_count)

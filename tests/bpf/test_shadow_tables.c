@@ -329,6 +329,24 @@ static void a_sample_of_0_without_a_rule_costs_no_flag(void **state)
 	end(sp);
 }
 
+static void one_that_is_taken_away_leaves_what_its_connections_live_by(void **state)
+{
+	struct splitter *sp = begin(*state);
+	uint32_t id;
+
+	apply_web(sp, BLUE ", shadow: {backends: [10.0.4.21:8000], sample: 5, engine: replay, dscp: 9}");
+	id = entry(sp)->backend[0];
+	apply_web(sp, BLUE);
+	assert_int_equal(kernel(sp)->flags & (SERVICE_SHADOW | SERVICE_SHADOW_RULES), 0);
+	assert_int_equal(entry(sp)->backend_count, 0);
+	assert_int_equal(entry(sp)->engine, SHADOW_REPLAY);
+	assert_int_equal(entry(sp)->traffic_class, 9 << 2);
+	assert_true(is_guarded(sp, "10.0.4.21"));
+	assert_int_equal(origin_mode(sp, "10.0.4.21"), FORWARD_SHADOW);
+	assert_int_equal(sp->backends[id].use, ID_LEAVING);
+	end(sp);
+}
+
 static void a_new_daemon_finds_the_same_ids(void **state)
 {
 	static const char web_with_shadow[] = BLUE ", shadow: {backends: [10.0.4.21:8000, 10.0.4.22:8000], sample: 5}";
@@ -468,6 +486,7 @@ int main(void)
 		cmocka_unit_test(a_mac_that_production_has_too_is_not_guarded),
 		cmocka_unit_test(off_and_paused_leave_all_but_the_flag),
 		cmocka_unit_test(a_sample_of_0_without_a_rule_costs_no_flag),
+		cmocka_unit_test(one_that_is_taken_away_leaves_what_its_connections_live_by),
 		cmocka_unit_test(a_new_daemon_finds_the_same_ids),
 		cmocka_unit_test(two_services_with_one_shadow_share_its_source_ports),
 		cmocka_unit_test(the_owner_of_shared_ports_stays_for_the_other),
