@@ -153,12 +153,19 @@ static void rotate_soon(void *context)
 	sd_event_source_set_enabled(d->rotate, SD_EVENT_ONESHOT);
 }
 
+static void pause_shadow(void *context, const char *service, const char *reason)
+{
+	daemon_pause_shadow(context, service, reason);
+}
+
 static int start_patrol(struct daemon *d)
 {
 	int error = patrol_create(d->event, d->splitter, rotate_soon, d, &d->patrol);
 
 	if (!error)
 		error = rates_create(datapath_limits(d->datapath)->backends, &d->rates);
+	if (!error)
+		error = shadow_sweep_create(d->splitter, now_ns(), pause_shadow, d, &d->shadow_sweep);
 	if (!error)
 		error = sd_event_add_defer(d->event, &d->rotate, on_rotate, d);
 	if (error < 0)
@@ -370,6 +377,7 @@ void daemon_stop(struct daemon *d)
 	sd_event_source_unref(d->rotate);
 	patrol_destroy(d->patrol);
 	rates_destroy(d->rates);
+	shadow_sweep_destroy(d->shadow_sweep);
 	splitter_destroy(d->splitter);
 	early_destroy(d->early);
 	datapath_close(d->datapath);

@@ -13,6 +13,7 @@
 #include "netlink.h"
 #include "patrol.h"
 #include "rates.h"
+#include "shadow_sweep.h"
 #include "splitter.h"
 
 struct daemon_options {
@@ -42,6 +43,7 @@ struct daemon {
 	struct netlink *netlink;
 	struct patrol *patrol;
 	struct rates *rates;
+	struct shadow_sweep *shadow_sweep;
 	sd_event_source *rotate; /* computes tables anew, once for all that has changed */
 	struct routes *routes;
 	struct model *configured; /* what the file says; what is in force is splitter->model */

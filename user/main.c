@@ -130,6 +130,16 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *context)
 	return again_in(source, result ? SWEEP_PAUSE_US : SWEEP_STEP_US);
 }
 
+static int on_shadow_sweep(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct program *p = context;
+
+	(void)usec;
+	if (p->daemon.ending)
+		return 0;
+	return again_in(source, shadow_sweep_step(p->daemon.shadow_sweep, now_ns()));
+}
+
 static void probe(void *context, uint32_t ifindex, const struct address *neighbour)
 {
 	netlink_probe(context, ifindex, neighbour);
@@ -238,6 +248,8 @@ static int add_events(struct program *p)
 					       on_refresh, p);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_sweep, p);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_shadow_sweep, p);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, WANTED_EVERY_US, 0, on_wanted, p);
 	if (r >= 0)
