@@ -78,7 +78,7 @@ static void audit(const struct exchange *x, const char *what, const struct refus
 
 static struct report_view view_of(const struct daemon *d)
 {
-	return (struct report_view){d->splitter, d->routes, d->patrol, d->rates, now_s()};
+	return (struct report_view){d->splitter, d->routes, d->patrol, d->rates, d->shadow_sweep, now_s()};
 }
 
 /* --- reading --- */
@@ -171,6 +171,17 @@ static unsigned int get_service(struct exchange *x)
 	struct report_view view = view_of(x->daemon);
 
 	x->answer = report_service(&view, x->service);
+	return 200;
+}
+
+static unsigned int get_shadow(struct exchange *x)
+{
+	struct report_view view = view_of(x->daemon);
+
+	if (!x->service->shadow.present)
+		return refused(x, 404, "%s has no shadow; its configuration says who shadows a service",
+			       x->service->name);
+	x->answer = report_mirrored(&view, x->service);
 	return 200;
 }
 
@@ -553,6 +564,7 @@ static const struct route routes[] = {
 	{"PUT", "/weights", true, true, put_weights},
 	{"POST", "/switch", true, true, post_switch},
 	{"PUT", "/backends", true, true, put_backends},
+	{"GET", "/shadow", true, false, get_shadow},
 	{"PUT", "/shadow", true, true, put_shadow},
 	{"POST", "/cohorts", true, true, post_cohort},
 	{"DELETE", "/cohorts", true, true, delete_cohort},

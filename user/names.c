@@ -71,3 +71,25 @@ const char *name_of_shadow_state(enum shadow_state state)
 
 	return names[state];
 }
+
+const char *name_of_shadow_end(enum shadow_end end)
+{
+	static const char *const names[SHADOW_ENDS] = {
+		[SHADOW_WHOLE] = "whole",
+		[SHADOW_MID_CONNECTION] = "mid_connection",
+		[SHADOW_LATE] = "late",
+		[SHADOW_LOST] = "lost",
+		[SHADOW_OVERRUN] = "overrun",
+		[SHADOW_EVICTED] = "evicted",
+		[SHADOW_OVER_CAP] = "over_cap",
+		[SHADOW_TOO_BIG] = "too_big",
+		[SHADOW_UNREACHABLE] = "unreachable",
+		[SHADOW_NO_ANSWER] = "no_answer",
+		[SHADOW_REFUSED] = "refused",
+		[SHADOW_RESET] = "reset",
+		[SHADOW_LINGERED] = "lingered",
+		[SHADOW_STOPPED] = "stopped",
+	};
+
+	return names[end];
+}

@@ -18,5 +18,6 @@ const char *name_of_existing(enum existing existing);      /* "chain" */
 const char *name_of_affinity(enum affinity affinity);      /* "connection" */
 const char *name_of_engine(enum shadow_engine engine);     /* "inline" */
 const char *name_of_shadow_state(enum shadow_state state); /* "on" */
+const char *name_of_shadow_end(enum shadow_end end);       /* "mid_connection" */
 
 #endif

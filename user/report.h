@@ -7,6 +7,7 @@
 
 #include "patrol.h"
 #include "rates.h"
+#include "shadow_sweep.h"
 #include "splitter.h"
 
 struct report_view {
@@ -14,6 +15,7 @@ struct report_view {
 	const struct routes *routes;
 	const struct patrol *patrol;
 	const struct rates *rates;
+	const struct shadow_sweep *shadow_sweep;
 	uint32_t now_s;
 };
 
@@ -39,6 +41,9 @@ json_t *report_explain(struct splitter *sp, const struct routes *routes, const s
 
 /* How a service's shadow is set, and whether it can be reached; JSON null where there is none. */
 json_t *report_shadow(struct splitter *sp, const struct service_model *s);
+
+/* The same with what was mirrored, how it ended, what the shadow answered, and how that compares. */
+json_t *report_mirrored(const struct report_view *view, const struct service_model *s);
 
 /* Whether a client's connection is mirrored, and to whom: {"mirrored", "backend", "why"}, or JSON null as above. */
 json_t *report_explain_shadow(struct splitter *sp, const struct service_model *s, const struct flow_key *client);

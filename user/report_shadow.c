@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "names.h"
 #include "report.h"
+#include "shadow_choice.h"
 #include "shadows.h"
 
 static uint32_t id_of(const struct splitter *sp, const struct service_model *s, size_t i)
@@ -47,14 +48,6 @@ json_t *report_shadow(struct splitter *sp, const struct service_model *s)
 
 /* --- explain --- */
 
-static const struct shadow_rule_model *rule_of(const struct shadow_model *shadow, const struct address *client)
-{
-	for (size_t i = 0; i < shadow->rule_count; i++)
-		if (prefix_contains(&shadow->rules[i].source, client))
-			return &shadow->rules[i]; /* the only one, as they do not overlap */
-	return NULL;
-}
-
 /* Why nothing of a service is mirrored; NULL: something may be. */
 static json_t *why_nothing(struct splitter *sp, const struct service_model *s)
 {
@@ -76,7 +69,7 @@ static json_t *why_nothing(struct splitter *sp, const struct service_model *s)
 static bool would_mirror(const struct shadow_model *shadow, uint32_t seed, const struct flow_key *client,
 			 json_t **ret_why)
 {
-	const struct shadow_rule_model *rule = rule_of(shadow, &client->client);
+	const struct shadow_rule_model *rule = shadow_rule_of(shadow, &client->client);
 	uint32_t part = hash_sample(hash_client(seed, &client->client, client->port));
 	bool mirrors = rule ? rule->rule == SHADOW_ALWAYS : part < shadow->sample;
 	char prefix[ADDRESS_TEXT_SIZE];

@@ -7,6 +7,9 @@
 
 #include "model.h"
 
+/* The rule that a client is under, or NULL. */
+const struct shadow_rule_model *shadow_rule_of(const struct shadow_model *shadow, const struct address *client);
+
 /**
  * shadow_chooses - whether a connection of a client is mirrored
  * @s: the service as the programs see it
