@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "nearest.h"
+#include "shadow_status.h"
 #include "text.h"
 
 static void print_backends(const json_t *shadow)
@@ -65,6 +66,7 @@ static const struct {
 	size_t arguments; /* with the service and the name itself */
 	enum exit_code (*run)(const struct invocation *call);
 } actions[] = {
+	{"status", 2, shadow_status},
 	{"on", 2, set_state},
 	{"off", 2, set_state},
 	{"sample", 3, set_sample},
@@ -91,13 +93,15 @@ static enum exit_code run(const struct invocation *call)
 
 const struct command command_shadow = {
 	.name = "shadow",
-	.synopsis = "SERVICE on|off | SERVICE sample PERCENT",
-	.summary = "copy connections to a shadow, or stop it",
+	.synopsis = "SERVICE status | SERVICE on|off | SERVICE sample PERCENT",
+	.summary = "copy connections to a shadow, or stop it; how it does",
 	.help = "A shadow gets copies of a sample of a service's connections, and what it answers reaches nobody.\n"
+		"status: how many were mirrored whole, what the shadow answered and how fast, and how that compares\n"
+		"with production.\n"
 		"Who it is stands in the configuration. off: nothing is mirrored until on; on resumes a paused one,\n"
 		"too. PERCENT is from 0 to 100 in steps of 0.01. A restart and a reload keep both, as long as the\n"
 		"file does not say another sample.\n\n"
-		"Examples:\n  headgate shadow llm sample 10\n  headgate shadow llm off",
+		"Examples:\n  headgate shadow llm status\n  headgate shadow llm sample 10\n  headgate shadow llm off",
 	.arguments_min = 2,
 	.arguments_max = 3,
 	.run = run,
