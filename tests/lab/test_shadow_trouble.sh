@@ -15,19 +15,20 @@ rounds=5
 
 run() # NAME
 {
-	shadow_clients web4 "$1" --connections 300 --concurrency 8 --body 20000 >>"$LAB/$1.clients"
+	shadow_clients web4 "$1" --connections 100 --concurrency 8 --body 20000 >>"$LAB/$1.clients"
 }
 
-# The worst of a hundred requests, in the middle one of several runs: with trouble within noise of without.
+# The slowest of a hundred requests, in the middle one of several runs: with trouble within noise of without. A segment
+# that had to be sent again would be 200 ms.
 is_within_noise() # NAME
 {
-	local runs
-	runs="[$(paste -sd, "$LAB/without-$1.clients"), $(paste -sd, "$LAB/with-$1.clients")]"
-	lab_assert 'all(run["failed"] == 0 and run["requests"] == 1500 for run in d)' "$runs"
-	lab_assert '(lambda middle: middle(with_) <= 2 * middle(without) + 2)(lambda runs: sorted(r["p99_ms"] for r in runs)[len(runs) // 2])' \
-		"$runs" without="[$(paste -sd, "$LAB/without-$1.clients")]" with_="[$(paste -sd, "$LAB/with-$1.clients")]"
-	lab_json '"p99 without: %s ms, with: %s ms" % tuple(sorted(r["p99_ms"] for r in runs) for runs in (without, with_))' '{}' \
-		without="[$(paste -sd, "$LAB/without-$1.clients")]" with_="[$(paste -sd, "$LAB/with-$1.clients")]"
+	local without with
+	without="[$(paste -sd, "$LAB/without-$1.clients")]" with="[$(paste -sd, "$LAB/with-$1.clients")]"
+	lab_assert '[run["failures"] for run in d + other if run["failed"] or run["requests"] != 500] == []' "$without" other="$with"
+	lab_json '"p99 without: %s ms, with: %s ms" % tuple(sorted(r["p99_ms"] for r in runs) for runs in (d, other))' "$without" \
+		other="$with" >&2
+	lab_assert '(lambda middle: middle(other) <= 3 * middle(d) + 5)(lambda runs: sorted(r["p99_ms"] for r in runs)[len(runs) // 2])' \
+		"$without" other="$with"
 }
 
 # While a command has made trouble, and while nothing is mirrored, in turns.
@@ -48,8 +49,8 @@ is_well_again() # NAME
 {
 	shadow_serve --factor 1
 	lab_headgate shadow web4 on
-	shadow_settled web4 >"$LAB/settled"
-	shadow_run web4 "well-$1" --connections 200
+	LAB_WAIT_S=30 lab_wait "mirrored connections to end" shadow_is_settled web4
+	shadow_run web4 "well-$1" --connections 100
 	shadow_covered "well-$1" 999
 	lab_wait "no connection at the shadow" shadow_has_no_connection
 }
