@@ -9,8 +9,8 @@ set -eu
 
 build=(make gcc libc6-dev clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool pkg-config libsystemd-dev libyaml-dev
 	libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libmnl-dev)
-tests=(nginx-light curl iproute2 ethtool python3 procps util-linux)
-[ "${1:-test}" = demo ] || tests+=(libcmocka-dev python3-grpcio openssl prometheus nftables tcpdump)
+tests=(nginx-light curl iproute2 ethtool python3 procps util-linux tcpdump)
+[ "${1:-test}" = demo ] || tests+=(libcmocka-dev python3-grpcio openssl prometheus nftables haproxy wrk)
 [ "${1:-test}" != kernels ] || tests+=(qemu-system-x86)
 policy=/usr/sbin/policy-rc.d
 
@@ -50,6 +50,6 @@ apt-get -qq update || die "apt-get update failed: is there a network, and a mirr
 apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null ||
 	die "apt-get could not install: ${missing[*]}"
 # Nor at the next boot: what was not there before is for the lab alone.
-for unit in nginx prometheus; do
+for unit in nginx prometheus haproxy; do
 	[[ " ${missing[*]} " != *" $unit"[\ -]* ]] || systemctl disable --quiet "$unit" 2>/dev/null || true
 done

@@ -8,6 +8,8 @@ set -eu
 LAB_BUILD=$(realpath "${1:-build}")
 # shellcheck source=tests/lab/lab.sh
 . "$(dirname "$0")/lab.sh"
+# shellcheck source=tests/lab/shadow.sh
+. "$(dirname "$0")/shadow.sh"
 
 vip=10.0.0.10
 target=(--url-host "$vip" --port 8000)
@@ -50,6 +52,7 @@ begin()
 {
 	lab_begin
 	lab_standard nat
+	lab_host shadow back 10.20.0.21 fd00:20::21
 	cat >"$LAB/headgate.yaml" <<-END
 		interfaces: [front, back]
 		metrics: {listen: "127.0.0.1:9850"}
@@ -63,6 +66,7 @@ begin()
 		      blue:   {weight: 100, backends: [10.20.0.11:8000, 10.20.0.12:8000]}
 		      green:  {weight: 0, backends: [10.20.0.13:8000, 10.20.0.14:8000]}
 		      canary: {weight: 0, backends: [10.20.0.15:8000]}
+		    shadow: {backends: [10.20.0.21:8000], sample: 0}
 	END
 	lab_splitter "$LAB/headgate.yaml"
 	lab_hops_known
@@ -131,6 +135,26 @@ kept=$(lab_traffic_stop kept)
 tell "$(lab_json '"%d requests on %d connections, all begun on %s" % (d["requests"], d["connections"], ", ".join(d["variants"]))' "$kept")"
 claim "none broke, none was ever answered by another server" 'd["broken"] == 0 and d["moved"] == 0' "$kept"
 
+say "Shadow: headgate shadow web sample 100, then 500 connections of 5 requests with up to 60 kB; the shadow answers at length."
+SHADOW_VIP[web]=$vip
+shadow_serve --factor 20
+watch_begin client
+lab_headgate shadow web sample 100 | sed 's/^/   | /'
+shadow_remember web
+production=$(shadow_clients web demo --connections 500 --answer 2000 --any-answer)
+shadow=$(shadow_settled web)
+lab_headgate shadow web sample 0 | sed 's/^/   | /'
+truth=$("$LAB_SOURCE/shadow_judge.py" compare --run demo --client "$LAB/client.truth" --shadow "$LAB/shadow.truth")
+leaked=$(watch_end client)
+tell "$(lab_json '"%d connections mirrored, %d whole (%.1f %%); it got %d requests and answered %.1f MB, which nobody heard" % (
+	d["eligible"], d["whole"], d["coverage"] * 100, truth["shadow"]["requests"], d["response_bytes"] / 1e6)' "$shadow" truth="$truth")"
+claim "no request to production failed" 'd["failed"] == 0 and d["requests"] == 2500' "$production"
+claim "the shadow's server logged every connection's requests in order, with the digests that the clients sent" \
+	'd["shadow"]["same"] >= 0.999 * d["connections"] and d["shadow"]["wrong"] == 0' "$truth"
+claim "what the data path says of it is so" 'd["eligible"] == 500 and d["whole"] == truth["shadow"]["same"]' "$shadow" truth="$truth"
+claim "of $(lab_json 'd["frames"]' "$leaked") frames that the client got none was a shadow's" 'd["leaked"] == 0 and d["frames"] > 2500' \
+	"$leaked"
+
 say "What the data path measured, as Prometheus scrapes it: $LAB_BUILD/metrics.prom."
 lab_exec splitter curl -sS -o "$LAB_BUILD/metrics.prom" http://127.0.0.1:9850/metrics
 lab_headgate services web | sed -n '/^VARIANT/,/^$/p' | sed 's/^/   | /'
@@ -142,9 +166,11 @@ lab_json 'json.dumps({
 	"kept": {"connections": kept["connections"], "broken": kept["broken"] + kept["moved"]},
 	"switch": {"to": "green", "failed": load["failed"], "blue_after": after["variants"].get("blue", 0), "ms": command["ms"]},
 	"daemon_killed": {"requests": orphaned["requests"], "failed": orphaned["failed"]},
-	"restarted": {"adopted": status["adopted"], "failed": restarted["failed"]}})' "$split" kernel_opened="$kernel_opened" \
+	"restarted": {"adopted": status["adopted"], "failed": restarted["failed"]},
+	"shadow": {"mirrored": shadow["eligible"], "complete": truth["shadow"]["same"], "leaked": leaked["leaked"],
+		"production_failed": production["failed"]}})' "$split" kernel_opened="$kernel_opened" \
 	kept="$kept" load="$load" after="$after" command="$command" orphaned="$orphaned" status="$status" \
-	restarted="$restarted" >"$LAB_BUILD/demo.json"
+	restarted="$restarted" shadow="$shadow" truth="$truth" leaked="$leaked" production="$production" >"$LAB_BUILD/demo.json"
 
 printf '\nMeasured: %s\n' "$(cat "$LAB_BUILD/demo.json")"
 if [ $violated -ne 0 ]; then
