@@ -279,6 +279,15 @@ struct {
 	__type(value, struct shadow_counters);
 } shadow_counters __weak SEC(".maps");
 
+/* Written by the daemon alone: what its own connections with shadows met. Here so that it outlives the daemon. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shadow_counters);
+} replay_counters __weak SEC(".maps");
+
 /* Values that are too large for the stack of 512 bytes, while they are put together. One program at a time runs on a
  * CPU. */
 struct scratch {

@@ -10,7 +10,8 @@
 
 /* One event. @at, @bytes: of its payload in the frame; 0 bytes: it has none. 0, or -1: there is no room. */
 static __always_inline int replay_tell(struct xdp_md *ctx, const struct flow_key *key, const struct shadow_flow *flow,
-				       enum replay_event event, __u32 sequence, __u32 at, __u32 bytes)
+				       enum replay_event event, __u32 sequence, __u32 acknowledged, __u32 at,
+				       __u32 bytes)
 {
 	struct replay_segment *segment;
 	__u32 last = bytes - 1;
@@ -25,7 +26,7 @@ static __always_inline int replay_tell(struct xdp_md *ctx, const struct flow_key
 	segment->bytes = bytes;
 	segment->event = event;
 	segment->zero = 0;
-	segment->zeros = 0;
+	segment->acknowledged = acknowledged;
 	segment->ns = bpf_ktime_get_ns();
 	asm volatile("" : "+r"(last));
 	if (bytes && (last >= REPLAY_BYTES || bpf_xdp_load_bytes(ctx, at, segment->data, last + 1))) {
@@ -34,6 +35,21 @@ static __always_inline int replay_tell(struct xdp_md *ctx, const struct flow_key
 	}
 	bpf_ringbuf_submit(segment, 0);
 	return 0;
+}
+
+/* A connection that the daemon does not hear of is over. 0 or -1. */
+static __always_inline int replay_begin(struct xdp_md *ctx, const struct flow_key *key, struct shadow_flow *flow)
+{
+	bool ends;
+
+	if (!replay_tell(ctx, key, flow, REPLAY_OPEN, flow->first, 0, 0, 0))
+		return 0;
+	bpf_spin_lock(&flow->lock);
+	ends = shadow_ends(flow, SHADOW_EVICTED);
+	bpf_spin_unlock(&flow->lock);
+	if (ends)
+		shadow_count_end(key->service, SHADOW_EVICTED);
+	return -1;
 }
 
 /* Payload, in as many events as it needs. 0, or -1: some of it was lost. */
@@ -47,7 +63,7 @@ static __always_inline int replay_data(struct xdp_md *ctx, const struct packet *
 	for (__u32 i = 0; i < REPLAY_PIECES && left; i++) {
 		__u32 bytes = left > REPLAY_BYTES ? REPLAY_BYTES : left;
 
-		if (replay_tell(ctx, key, flow, REPLAY_DATA, sequence, at, bytes))
+		if (replay_tell(ctx, key, flow, REPLAY_DATA, sequence, p->acknowledged, at, bytes))
 			return -1;
 		sequence += bytes;
 		at += bytes;
@@ -88,7 +104,7 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 		if (flow)
 			shadow_forget(key, flow);
 		flow = shadow_open(p, sh, key, SHADOW_FLOW_REPLAY, why);
-		return flow ? replay_tell(ctx, key, flow, REPLAY_OPEN, flow->first, 0, 0) : 0;
+		return flow ? replay_begin(ctx, key, flow) : 0;
 	}
 	if (!flow) {
 		if (!(p->tcp_flags & TCP_RST))
@@ -99,10 +115,10 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 		return 0;
 	replay_listen(p, flow, key->service);
 	if (p->tcp_flags & TCP_RST)
-		return replay_tell(ctx, key, flow, REPLAY_RESET, p->sequence, 0, 0);
+		return replay_tell(ctx, key, flow, REPLAY_RESET, p->sequence, 0, 0, 0);
 	if (replay_data(ctx, p, key, flow))
 		return -1;
-	return p->tcp_flags & TCP_FIN ? replay_tell(ctx, key, flow, REPLAY_FIN, p->sequence + p->payload_bytes, 0, 0)
+	return p->tcp_flags & TCP_FIN ? replay_tell(ctx, key, flow, REPLAY_FIN, p->sequence + p->payload_bytes, 0, 0, 0)
 				      : 0;
 }
 

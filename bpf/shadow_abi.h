@@ -198,7 +198,8 @@ struct stash_segment {
 };
 _Static_assert(sizeof(struct stash_segment) == 1472, "ABI");
 
-/* Engine replay: what the daemon is told of each copy; @bytes of payload follow. */
+/* Engine replay: what the daemon is told of each copy; @bytes of payload follow. REPLAY_OPEN comes once, and first;
+ * whatever else there is no room for is missing. */
 #define REPLAY_BYTES 2048U
 enum replay_event {
 	REPLAY_OPEN, /* SYN; @sequence is of the first byte to come */
@@ -214,8 +215,8 @@ struct replay_segment {
 	__u16 bytes; /* of @data */
 	__u8 event;  /* enum replay_event */
 	__u8 zero;
-	__u32 zeros;
-	__u64 ns; /* CLOCK_MONOTONIC */
+	__u32 acknowledged; /* REPLAY_DATA: of production's, as the client sent it */
+	__u64 ns;           /* CLOCK_MONOTONIC */
 	__u8 data[REPLAY_BYTES];
 };
 _Static_assert(sizeof(struct replay_segment) == 2096, "ABI");

@@ -30,6 +30,7 @@ struct datapath {
 	struct row *rows;
 	struct shadow *shadows;
 	struct shadow_guard *guard;
+	struct shadow_counters *replay_counters;
 };
 
 static int silent(enum libbpf_print_level level, const char *format, va_list arguments)
@@ -74,6 +75,7 @@ static void set_sizes(struct headgate_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
 	bpf_map__set_max_entries(skeleton->maps.shadows, l->services);
 	bpf_map__set_max_entries(skeleton->maps.shadow_counters, l->services);
+	bpf_map__set_max_entries(skeleton->maps.replay_counters, l->services);
 	bpf_map__set_max_entries(skeleton->maps.shadow_budgets, l->services);
 	bpf_map__set_max_entries(skeleton->maps.shadow_hosts, 2 * l->backends);
 	bpf_map__set_max_entries(skeleton->maps.shadow_flows, l->shadow_flows);
@@ -195,6 +197,9 @@ static int map_arrays(struct datapath *dp)
 		error = map_array(dp->skeleton->maps.shadows, sizeof(struct shadow), (void **)&dp->shadows);
 	if (!error)
 		error = map_array(dp->skeleton->maps.shadow_guard, sizeof(struct shadow_guard), (void **)&dp->guard);
+	if (!error)
+		error = map_array(dp->skeleton->maps.replay_counters, sizeof(struct shadow_counters),
+				  (void **)&dp->replay_counters);
 	return error;
 }
 
@@ -312,6 +317,8 @@ void datapath_close(struct datapath *dp)
 		munmap(dp->shadows, array_bytes(sizeof(struct shadow), dp->limits.services));
 	if (dp->guard)
 		munmap(dp->guard, array_bytes(sizeof(struct shadow_guard), 1));
+	if (dp->replay_counters)
+		munmap(dp->replay_counters, array_bytes(sizeof(struct shadow_counters), dp->limits.services));
 	headgate_bpf__destroy(dp->skeleton);
 	closep(&dp->lock);
 	free(dp->pins);
@@ -408,6 +415,11 @@ int datapath_early_fragments(const struct datapath *dp)
 	return bpf_map__fd(dp->skeleton->maps.early_fragments);
 }
 
+int datapath_replay_segments(const struct datapath *dp)
+{
+	return bpf_map__fd(dp->skeleton->maps.replay_segments);
+}
+
 int datapath_receive_program(const struct datapath *dp)
 {
 	return bpf_program__fd(dp->skeleton->progs.headgate_xdp_receive);
@@ -460,6 +472,11 @@ struct shadow_guard *datapath_shadow_guard(struct datapath *dp)
 	return dp->guard;
 }
 
+struct shadow_counters *datapath_replay_counters(struct datapath *dp, uint32_t service)
+{
+	return &dp->replay_counters[service];
+}
+
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
 {
 	return bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
@@ -473,6 +490,19 @@ int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key)
 int datapath_lookup(struct datapath *dp, enum datapath_map map, const void *key, void *ret_value)
 {
 	return bpf_map_lookup_elem(dp->map_fd[map], key, ret_value) ? -errno : 0;
+}
+
+int datapath_end_shadow_flow(struct datapath *dp, const struct flow_key *key, uint32_t serial, uint32_t flags)
+{
+	int map = dp->map_fd[MAP_SHADOW_FLOWS];
+	struct shadow_flow flow;
+
+	if (bpf_map_lookup_elem_flags(map, key, &flow, BPF_F_LOCK))
+		return -errno;
+	if (flow.serial != serial)
+		return -ENOENT;
+	flow.flags |= flags;
+	return bpf_map_update_elem(map, key, &flow, BPF_F_LOCK | BPF_EXIST) ? -errno : 0;
 }
 
 int datapath_next_key(struct datapath *dp, enum datapath_map map, const void *key, void *ret_next)
@@ -521,8 +551,14 @@ int datapath_service_counters(struct datapath *dp, uint32_t id, struct service_c
 
 int datapath_shadow_counters(struct datapath *dp, uint32_t id, struct shadow_counters *ret)
 {
-	return counters_read(bpf_map__fd(dp->skeleton->maps.shadow_counters), dp->cpu_count, id, (uint64_t *)ret,
-			     sizeof(*ret));
+	const uint64_t *replayed = (const uint64_t *)&dp->replay_counters[id];
+	uint64_t *sum = (uint64_t *)ret;
+	int error =
+		counters_read(bpf_map__fd(dp->skeleton->maps.shadow_counters), dp->cpu_count, id, sum, sizeof(*ret));
+
+	for (size_t i = 0; !error && i < sizeof(*ret) / sizeof(*sum); i++)
+		sum[i] += replayed[i];
+	return error;
 }
 
 int datapath_backend_counters(struct datapath *dp, uint32_t id, struct backend_counters *ret)

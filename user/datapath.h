@@ -80,10 +80,15 @@ struct backend *datapath_backend(struct datapath *dp, uint32_t id);
 struct row *datapath_row(struct datapath *dp, uint32_t row);
 struct shadow *datapath_shadow(struct datapath *dp, uint32_t service);
 struct shadow_guard *datapath_shadow_guard(struct datapath *dp);
+/* What the daemon itself counts, of engine replay; datapath_shadow_counters() has it in its sums. */
+struct shadow_counters *datapath_replay_counters(struct datapath *dp, uint32_t service);
 
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value);
 int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key);
 int datapath_lookup(struct datapath *dp, enum datapath_map map, const void *key, void *ret_value);
+/* Sets flags of a mirrored connection that is over. -ENOENT: it is another one by now. What packets write in the
+ * meantime may be lost, which is why it has to be over. */
+int datapath_end_shadow_flow(struct datapath *dp, const struct flow_key *key, uint32_t serial, uint32_t flags);
 /* First key with @key NULL. 0, or -ENOENT at the end. */
 int datapath_next_key(struct datapath *dp, enum datapath_map map, const void *key, void *ret_next);
 
@@ -146,6 +151,9 @@ struct mirror_programs datapath_mirror_programs(const struct datapath *dp);
 
 /* What XDP sends out of @way_out with a copy has that go to @near. Both are ifindexes. 0 or -errno. */
 int datapath_set_mirror(struct datapath *dp, uint32_t way_out, uint32_t near);
+
+/* For replay.c: the ring buffer of clients' segments. */
+int datapath_replay_segments(const struct datapath *dp);
 
 /* Returns when every packet that was being decided on when it was called has been decided: an RCU grace period. */
 void datapath_quiesce(struct datapath *dp);

@@ -46,6 +46,7 @@ static const char *const map_names[] = {
 	"stash",
 	"replay_segments",
 	"shadow_counters",
+	"replay_counters",
 	"shadow_scratch",
 	"shadow_budgets",
 	"service_counters",
