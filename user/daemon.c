@@ -64,7 +64,7 @@ void daemon_refresh(struct daemon *d)
 		return;
 	}
 	interfaces_refresh(d);
-	interfaces_mirror(d);
+	interfaces_mirror(d, d->splitter->model);
 	error = splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	if (error)
 		log_warning("cannot write next hops: %s", strerror(-error));
@@ -81,6 +81,7 @@ int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *
 		return refuse(why, -error, "the decision cannot be remembered in %s: %s; nothing was changed",
 			      d->options.state, strerror(-error));
 	}
+	interfaces_mirror(d, model);
 	error = splitter_apply(d->splitter, model, d->routes, now_ns(), rollback, ret_moved, why);
 	if (error) {
 		model_free(model);
@@ -88,7 +89,6 @@ int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *
 		return error;
 	}
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
-	interfaces_mirror(d);
 	return 0;
 }
 
@@ -276,16 +276,18 @@ int daemon_reload(struct daemon *d, struct problems *problems, char **ret_change
 	interfaces_may_send(d, wanted, d->splitter->model);
 	wait_for_neighbours(d, wanted);
 	error = interfaces_attach(d, wanted, why);
-	if (!error)
+	if (!error) {
+		interfaces_mirror(d, wanted);
 		error = apply_wanted(d, configured, wanted, why);
-	else
+	} else {
 		discard(configured, wanted);
+	}
 	if (error)
 		interfaces_attach(d, d->splitter->model, NULL); /* what was attached otherwise goes back */
 	interfaces_may_send(d, d->splitter->model, NULL);
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	interfaces_detach_others(d, d->splitter->model);
-	interfaces_mirror(d);
+	interfaces_mirror(d, d->splitter->model);
 	if (error)
 		return error;
 	*ret_changed = TAKE_PTR(changed);
@@ -352,7 +354,7 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 	log_lines(LOG_LEVEL_WARNING, d->splitter->warnings);
 	error = interfaces_attach(d, d->splitter->model, why);
 	interfaces_detach_others(d, d->splitter->model);
-	interfaces_mirror(d);
+	interfaces_mirror(d, d->splitter->model);
 	return error;
 }
 

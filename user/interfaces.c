@@ -200,34 +200,27 @@ void interfaces_refresh(struct daemon *d)
 
 /* --- the mirror --- */
 
-/* What is said of a copy in front of it gets lost where XDP is generic. One such interface, and XDP copies nothing. */
-static bool xdp_copies(const struct daemon *d)
+/* Whether some (@any) or all of the interfaces that programs run on have that mode. */
+static bool run_in(const struct daemon *d, enum attach_mode mode, bool any)
 {
 	for (size_t i = 0; i < d->attached_count; i++)
-		if (d->attached[i].ifindex && d->attached[i].is.mode == ATTACH_GENERIC)
-			return false;
-	return true;
+		if (d->attached[i].ifindex && (d->attached[i].is.mode == mode) == any)
+			return any;
+	return !any;
 }
 
-/* Whether XDP programs may send by every interface: a driver takes frames from them only while it runs one. */
-static bool xdp_sends(const struct daemon *d)
+void interfaces_mirror(struct daemon *d, const struct model *model)
 {
-	for (size_t i = 0; i < d->attached_count; i++)
-		if (d->attached[i].ifindex && d->attached[i].is.mode != ATTACH_NATIVE)
-			return false;
-	return true;
-}
-
-void interfaces_mirror(struct daemon *d)
-{
+	/* What is said of a copy in front of it gets lost where XDP is generic: one such interface, and XDP copies
+	 * nothing. */
+	size_t ways_out = run_in(d, ATTACH_GENERIC, true) ? 0 : d->splitter->ifindex_count;
 	uint32_t before = d->mirror.near;
 	struct refusal why = {};
 
-	if (!splitter_has_shadow(d->splitter))
+	if (!model_has_shadow(model))
 		return;
-	mirror_ensure(&d->mirror, d->datapath, d->options.pins, d->splitter->ifindex,
-		      xdp_copies(d) ? d->splitter->ifindex_count : 0, &why);
-	__atomic_store_n(&datapath_shadow_guard(d->datapath)->native, xdp_sends(d), __ATOMIC_RELAXED);
+	mirror_ensure(&d->mirror, d->datapath, d->options.pins, d->splitter->ifindex, ways_out,
+		      run_in(d, ATTACH_NATIVE, false), &why);
 	if (why.text[0] && strcmp(why.text, d->mirror_trouble))
 		log_error("shadows get nothing: %s", why.text);
 	else if (!why.text[0] && d->mirror.near != before)

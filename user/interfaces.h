@@ -21,9 +21,9 @@ void interfaces_detach_others(struct daemon *d, const struct model *model);
 void interfaces_refresh(struct daemon *d);
 
 /*
- * Where some service has a shadow the mirror must be there: made, taken over, or made anew. To be called when
- * interfaces or services have changed. What goes wrong is logged, and production goes on.
+ * Where some service of @model has a shadow the mirror must be there: made, taken over, or made anew. To be called when
+ * interfaces have changed, and before services do. What goes wrong is logged, and production goes on.
  */
-void interfaces_mirror(struct daemon *d);
+void interfaces_mirror(struct daemon *d, const struct model *model);
 
 #endif

@@ -25,7 +25,7 @@ static enum owner owner_of(const struct mirror_link *link, const char *pins)
 	if (!id)
 		return OWNER_NOBODY;
 	program = program_open(id);
-	return program >= 0 && program_is_ours(program, pins) ? OWNER_US : OWNER_FOREIGN;
+	return program >= 0 && program_uses(program, pins, "shadow_flows") ? OWNER_US : OWNER_FOREIGN;
 }
 
 /* Whether exactly @program runs there. */
@@ -125,7 +125,7 @@ static int tell_hooks(struct mirror *m, struct datapath *dp, uint32_t near, cons
 }
 
 int mirror_ensure(struct mirror *m, struct datapath *dp, const char *pins, const uint32_t *ways_out, size_t count,
-		  struct refusal *why)
+		  bool native, struct refusal *why)
 {
 	const struct mirror_programs programs = datapath_mirror_programs(dp);
 	struct mirror_link link;
@@ -142,6 +142,7 @@ int mirror_ensure(struct mirror *m, struct datapath *dp, const char *pins, const
 		tell_hooks(m, dp, 0, ways_out, 0);
 		return error;
 	}
+	__atomic_store_n(&datapath_shadow_guard(dp)->native, native, __ATOMIC_RELAXED);
 	error = tell_hooks(m, dp, link.near, ways_out, count);
 	return error ? refuse(why, -error, "cannot let the programs know of %s: %s", MIRROR_NEAR, strerror(-error)) : 0;
 }

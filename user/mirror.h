@@ -21,12 +21,13 @@ struct mirror {
  * @m: zeroed before the first call
  * @pins: by which it is told whether what is there is ours
  * @ways_out: [count]: ifindexes of interfaces by which XDP may send a packet with a copy
+ * @native: every interface takes frames from XDP programs, so that those at the far end may send by it
  *
  * Made where it is missing (it may have been deleted), taken over where it is there. Little is done where nothing is
  * wrong. Return: 0 or -errno with @why; then nothing is copied, and all else goes on.
  */
 int mirror_ensure(struct mirror *m, struct datapath *dp, const char *pins, const uint32_t *ways_out, size_t count,
-		  struct refusal *why);
+		  bool native, struct refusal *why);
 
 /* Deletes the mirror if it is ours. 0 or -errno. */
 int mirror_remove(const char *pins);

@@ -28,21 +28,25 @@ void program_name(int program, char name[BPF_OBJ_NAME_LEN])
 		memcpy(name, info.name, BPF_OBJ_NAME_LEN - 1);
 }
 
-bool program_is_ours(int program, const char *pins)
+bool program_uses(int program, const char *pins, const char *map)
 {
 	__u32 maps[PROGRAM_MAPS_MAX];
 	struct bpf_prog_info info = {.nr_map_ids = PROGRAM_MAPS_MAX, .map_ids = (unsigned long)maps};
 	struct bpf_map_info ours = {};
 	__u32 length = sizeof(info), map_length = sizeof(ours);
-	_cleanup_close_ int map = pins_open_map(pins, "services");
+	_cleanup_close_ int fd = pins_open_map(pins, map);
 
-	if (map < 0 || bpf_obj_get_info_by_fd(map, &ours, &map_length) ||
-	    bpf_obj_get_info_by_fd(program, &info, &length))
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &ours, &map_length) || bpf_obj_get_info_by_fd(program, &info, &length))
 		return false;
 	for (__u32 i = 0; i < info.nr_map_ids && i < PROGRAM_MAPS_MAX; i++)
 		if (maps[i] == ours.id)
 			return true;
 	return false;
+}
+
+bool program_is_ours(int program, const char *pins)
+{
+	return program_uses(program, pins, "services");
 }
 
 static char heard[256], told[256];

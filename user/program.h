@@ -17,7 +17,10 @@ int program_open(__u32 id);
 /* The kernel's name of a program, of at most 15 characters; empty when it has none. */
 void program_name(int program, char name[BPF_OBJ_NAME_LEN]);
 
-/* True when a program uses the maps that are pinned there: it is ours, whatever daemon loaded it, and whenever. */
+/* True when a program uses a map that is pinned there, by its name. */
+bool program_uses(int program, const char *pins, const char *map);
+
+/* True when it is one of the hooks', by that: it is ours, whatever daemon loaded it, and whenever. */
 bool program_is_ours(int program, const char *pins);
 
 /**

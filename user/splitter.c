@@ -119,14 +119,6 @@ uint32_t splitter_service_id(const struct splitter *sp, const struct service_mod
 	return 0;
 }
 
-bool splitter_has_shadow(const struct splitter *sp)
-{
-	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services; id++)
-		if (sp->services[id].use == ID_USED && datapath_service(sp->datapath, id)->flags & SERVICE_SHADOW)
-			return true;
-	return false;
-}
-
 void splitter_count_slots(struct splitter *sp, uint32_t row, int by)
 {
 	uint32_t limit = datapath_limits(sp->datapath)->backends;

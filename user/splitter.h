@@ -141,9 +141,6 @@ enum resolution splitter_refresh_backend(struct splitter *sp, uint32_t id, const
 /* Calls @probe for clients that replies could not reach, and forgets that they were wanted. */
 void splitter_probe_wanted(struct splitter *sp, const struct routes *routes, probe_function probe, void *context);
 
-/* Whether some service has a shadow, and so needs the mirror. */
-bool splitter_has_shadow(const struct splitter *sp);
-
 /* 0 when there is none. */
 uint32_t splitter_service_id(const struct splitter *sp, const struct service_model *s);
 struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index);
