@@ -195,7 +195,9 @@ static int bring_up(uint32_t ifindex)
  */
 static int turn_off_offloads(const char *name)
 {
-	static const uint32_t settings[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO};
+	static const struct {
+		uint32_t get, set;
+	} settings[] = {{ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM}, {ETHTOOL_GTSO, ETHTOOL_STSO}, {ETHTOOL_GGSO, ETHTOOL_SGSO}};
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_value value;
 	struct ifreq request = {};
@@ -205,7 +207,11 @@ static int turn_off_offloads(const char *name)
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	request.ifr_data = (void *)&value;
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		value = (struct ethtool_value){.cmd = settings[i]};
+		value = (struct ethtool_value){.cmd = settings[i].get};
+		/* With a program at the far end some are off for good, and not to be set. */
+		if (ioctl(fd, SIOCETHTOOL, &request) == 0 && !value.data)
+			continue;
+		value = (struct ethtool_value){.cmd = settings[i].set};
 		if (ioctl(fd, SIOCETHTOOL, &request))
 			return -errno;
 	}
