@@ -129,10 +129,24 @@ static void append_warning(void *context, const char *text)
 	json_array_append_new(context, json_string(text));
 }
 
+static void warn_of_paused_shadows(const struct model *model, json_t *array)
+{
+	for (size_t i = 0; i < model->service_count; i++) {
+		const struct service_model *s = &model->services[i];
+
+		if (s->shadow.state == SHADOW_PAUSED)
+			json_array_append_new(array,
+					      json_sprintf("%s: its shadow is paused: %s; `headgate shadow %s on` "
+							   "resumes it",
+							   s->name, s->shadow.reason, s->name));
+	}
+}
+
 static json_t *report_warnings(const struct daemon *d)
 {
 	json_t *array = lines_to_array(d->splitter->warnings);
 
+	warn_of_paused_shadows(d->splitter->model, array);
 	patrol_warn(d->patrol, append_warning, array);
 	return array;
 }

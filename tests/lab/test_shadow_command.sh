@@ -132,6 +132,24 @@ test_what_was_set_outlives_a_kill_and_a_reload()
 	shadow_is 'd["state"] == "on" and d["sample"] == 33.33'
 }
 
+# The daemon pauses one by itself; here it finds that it did so before.
+test_a_pause_lasts_and_is_told_until_it_is_turned_on()
+{
+	lab_stop headgated
+	echo '{"format": 1, "services": {"web": {"shadow": {"state": "paused", "reason": "7% of 200 were lost"}}}}' >"$LAB/state.json"
+	lab_splitter "$LAB/headgate.yaml"
+	shadow_is 'd["state"] == "paused" and d["reason"] == "7% of 200 were lost"'
+	explained 'not d["mirrored"] and "7% of 200 were lost" in d["why"]' 10.9.1.2:4567
+	lab_assert 'any("web: its shadow is paused: 7% of 200 were lost" in w for w in d["warnings"])' "$(lab_api GET /v1/status)"
+	lab_headgate reload
+	lab_headgate shadow web sample 33.33 | grep -qF 'nothing is mirrored, as the shadow is paused'
+	restart
+	shadow_is 'd["state"] == "paused" and d["reason"] == "7% of 200 were lost" and d["sample"] == 33.33'
+	lab_headgate shadow web on
+	shadow_is 'd["state"] == "on" and d["reason"] == ""'
+	lab_assert 'not any("paused" in w for w in d["warnings"])' "$(lab_api GET /v1/status)"
+}
+
 test_a_reload_says_what_changed_and_another_sample_in_the_file_wins()
 {
 	local answer
