@@ -56,7 +56,9 @@ def judge_server(path, run, connections):
         how = server.judge(number, sent)
         said[how] += 1
         if how != "same" and len(examples[how]) < EXAMPLES:
-            examples[how].append({"sent": sent, "got": server.streams.get(number)})
+            got = server.streams.get(number, [])
+            examples[how].append({"sent": len(sent), "got": [len(stream) for stream in got], "differs": next(
+                ([mine, other] for stream in got for mine, other in zip(sent, stream) if mine != other), None)})
     unknown = set(server.streams) - set(connections)
     said["wrong"] += len(unknown)
     return {**said, "requests": sum(len(stream) for streams in server.streams.values() for stream in streams),
