@@ -234,9 +234,15 @@ bool replay_answers_are_whole(const struct replay_answers *a)
 	return !a->side.begun || (a->reading == AT_START && !a->line_bytes && a->status >= 200);
 }
 
-bool replay_answers_have_begun(const struct replay_answers *a)
+bool replay_answers_go_on(const struct replay_answers *a)
 {
-	return a->side.answered == a->requests;
+	return a->reading != NOT_HTTP && a->reading != TO_THE_END && a->side.begun &&
+	       (a->reading != AT_START || a->line_bytes);
+}
+
+bool replay_answers_may_be_whole(const struct replay_answers *a)
+{
+	return a->side.answered == a->requests && !replay_answers_go_on(a);
 }
 
 bool replay_answers_compare(const struct replay_answers *a, const struct shadow_flow *flow, uint32_t *compared,
@@ -257,5 +263,6 @@ bool replay_answers_compare(const struct replay_answers *a, const struct shadow_
 		compared_pair_add(c, &pair);
 	} while (pair.known);
 	*compared = both.compared;
-	return compare_finished(&both.shadow) > both.compared && !(both.production.flags & SHADOW_SIDE_DONE);
+	return compare_finished(&both.shadow) > both.compared &&
+	       (both.production.flags & (SHADOW_SIDE_OPEN | SHADOW_SIDE_DONE)) == SHADOW_SIDE_OPEN;
 }

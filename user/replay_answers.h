@@ -62,15 +62,18 @@ void replay_answers_end(struct replay_answers *a, struct shadow_counters *c);
 /* Every request has been answered, and no response goes on, as far as the protocol is known. */
 bool replay_answers_are_whole(const struct replay_answers *a);
 
-/* Likewise, but of a protocol that does not tell where responses end: each request has some answer. */
-bool replay_answers_have_begun(const struct replay_answers *a);
+/* A response has begun that is not whole yet, as its framing tells. */
+bool replay_answers_go_on(const struct replay_answers *a);
+
+/* Every request has been answered, and nothing tells that one of the responses goes on. */
+bool replay_answers_may_be_whole(const struct replay_answers *a);
 
 /**
  * replay_answers_compare - count pairs of responses that both sides have finished
  * @flow: the connection's, as production has filled it in
  * @compared: pairs so far
  *
- * Return: true when the shadow has finished responses that production has not.
+ * Return: true when the shadow has finished responses that production, as far as it is seen, has not.
  */
 bool replay_answers_compare(const struct replay_answers *a, const struct shadow_flow *flow, uint32_t *compared,
 			    struct shadow_counters *c);

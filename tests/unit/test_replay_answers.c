@@ -214,10 +214,10 @@ static void what_is_no_http_answers_a_request_with_the_first_bytes_after_it(void
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		replay_answers_request(&a, "x", 1, NOW_NS);
-		assert_false(replay_answers_have_begun(&a));
+		assert_false(replay_answers_may_be_whole(&a));
 		replay_answers_take(&a, "abc", 3, NOW_NS, &c);
 		replay_answers_take(&a, "de", 2, NOW_NS, &c);
-		assert_true(replay_answers_have_begun(&a));
+		assert_true(replay_answers_may_be_whole(&a));
 		assert_false(replay_answers_are_whole(&a)); /* nobody knows */
 	}
 	assert_int_equal(c.responses, 3);
