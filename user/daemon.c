@@ -316,6 +316,9 @@ static int start_datapath(struct daemon *d, const struct model *wanted, struct r
 	error = early_create(d->datapath, &d->early);
 	if (error)
 		return refuse(why, -error, "cannot read the ring buffer of fragments: %s", strerror(-error));
+	error = replay_create(d->event, d->datapath, &d->replay);
+	if (error)
+		return refuse(why, -error, "cannot read the ring buffer of mirrored connections: %s", strerror(-error));
 	error = splitter_create(d->datapath, &d->splitter);
 	return error ? refuse(why, -error, "cannot take over what is pinned in %s: %s", d->options.pins,
 			      strerror(-error))
@@ -381,6 +384,7 @@ void daemon_stop(struct daemon *d)
 	rates_destroy(d->rates);
 	shadow_sweep_destroy(d->shadow_sweep);
 	splitter_destroy(d->splitter);
+	replay_destroy(d->replay);
 	early_destroy(d->early);
 	datapath_close(d->datapath);
 	netlink_close(d->netlink);

@@ -13,6 +13,7 @@
 #include "netlink.h"
 #include "patrol.h"
 #include "rates.h"
+#include "replay.h"
 #include "shadow_sweep.h"
 #include "splitter.h"
 
@@ -40,6 +41,7 @@ struct daemon {
 	struct datapath *datapath;
 	struct splitter *splitter;
 	struct early *early;
+	struct replay *replay;
 	struct netlink *netlink;
 	struct patrol *patrol;
 	struct rates *rates;
