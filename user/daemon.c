@@ -242,6 +242,23 @@ static void discard(struct model *configured, struct model *wanted)
 	model_free(wanted);
 }
 
+static void configure_replay(struct daemon *d)
+{
+	const struct model *m = d->splitter->model;
+
+	for (size_t i = 0; i < m->service_count; i++) {
+		const struct shadow_model *shadow = &m->services[i].shadow;
+		const struct replay_settings settings = {
+			.memory_bytes = shadow->memory_bytes,
+			.connection_memory_bytes = shadow->connection_memory_bytes,
+			.linger_ns = shadow->linger_s * 1000000000ULL,
+		};
+
+		if (shadow->present)
+			replay_configure(d->replay, splitter_service_id(d->splitter, &m->services[i]), &settings);
+	}
+}
+
 static int apply_wanted(struct daemon *d, struct model *configured, struct model *wanted, struct refusal *why)
 {
 	int error = splitter_apply(d->splitter, wanted, d->routes, now_ns(), false, NULL, why);
@@ -252,6 +269,7 @@ static int apply_wanted(struct daemon *d, struct model *configured, struct model
 	}
 	model_free(d->configured);
 	d->configured = configured;
+	configure_replay(d);
 	/* The merge may have dropped decisions that the file has overtaken. */
 	error = state_save(d->options.state, d->configured, d->splitter->model);
 	if (error)

@@ -582,6 +582,7 @@ int datapath_clear_shadow_counters(struct datapath *dp, uint32_t id)
 {
 	static const struct shadow_counters nothing;
 
+	dp->replay_counters[id] = nothing;
 	return counters_set(bpf_map__fd(dp->skeleton->maps.shadow_counters), dp->cpu_count, id, &nothing,
 			    sizeof(nothing));
 }

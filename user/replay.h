@@ -13,7 +13,7 @@
  *   - It connects when the client has said something, or has ended: a flood of SYNs reaches no shadow.
  *   - The client's end is passed on once the shadow has answered what production had answered by then, and once the
  *     shadow is quiet where the protocol does not tell that; a reset is passed on as one.
- *   - A connection whose service is no longer mirrored this way is reset.
+ *   - A connection whose service is no longer mirrored this way is reset, unless its client has ended.
  *
  * A daemon that ends, however it ends, ends its connections: they are SHADOW_STOPPED, counted by it or by the next one.
  */

@@ -427,7 +427,7 @@ void replay_connection_look(struct replay_connection *c)
 {
 	if (c->state == REPLAY_SETTLING)
 		settle(c);
-	else if (!is_wanted(c))
+	else if (!c->client_end_ns && !is_wanted(c))
 		replay_connection_end(c, SHADOW_STOPPED);
 	else if (replay_stream_is_lost(&c->stream, c->replay->now_ns, HOLE_NS))
 		replay_connection_end(c, SHADOW_LOST);
