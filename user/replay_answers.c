@@ -234,7 +234,8 @@ bool replay_answers_are_whole(const struct replay_answers *a)
 	return !a->side.begun || (a->reading == AT_START && !a->line_bytes && a->status >= 200);
 }
 
-bool replay_answers_go_on(const struct replay_answers *a)
+/* A response has begun that is not whole yet, as its framing tells. */
+static bool goes_on(const struct replay_answers *a)
 {
 	return a->reading != NOT_HTTP && a->reading != TO_THE_END && a->side.begun &&
 	       (a->reading != AT_START || a->line_bytes);
@@ -242,7 +243,7 @@ bool replay_answers_go_on(const struct replay_answers *a)
 
 bool replay_answers_may_be_whole(const struct replay_answers *a)
 {
-	return a->side.answered == a->requests && !replay_answers_go_on(a);
+	return a->side.answered == a->requests && !goes_on(a);
 }
 
 bool replay_answers_compare(const struct replay_answers *a, const struct shadow_flow *flow, uint32_t *compared,

@@ -62,9 +62,6 @@ void replay_answers_end(struct replay_answers *a, struct shadow_counters *c);
 /* Every request has been answered, and no response goes on, as far as the protocol is known. */
 bool replay_answers_are_whole(const struct replay_answers *a);
 
-/* A response has begun that is not whole yet, as its framing tells. */
-bool replay_answers_go_on(const struct replay_answers *a);
-
 /* Every request has been answered, and nothing tells that one of the responses goes on. */
 bool replay_answers_may_be_whole(const struct replay_answers *a);
 

@@ -209,12 +209,11 @@ static void give_up(struct replay_connection *c)
 		replay_connection_end(c, SHADOW_NO_ANSWER);
 	else if (c->stream.hole_ns)
 		replay_connection_end(c, SHADOW_LOST);
-	else if (!replay_stream_is_over(&c->stream) || !is_quiet(c) || replay_answers_go_on(&c->answers))
-		replay_connection_end(c, SHADOW_LINGERED);
-	else if (!c->client_told && !replay_socket_is_acknowledged(c->fd))
+	else if (replay_stream_is_over(&c->stream) && !c->client_told && is_quiet(c) &&
+		 !replay_socket_is_acknowledged(c->fd))
 		replay_connection_end(c, SHADOW_NO_ANSWER);
 	else
-		replay_connection_end(c, SHADOW_WHOLE);
+		replay_connection_end(c, SHADOW_LINGERED);
 }
 
 /* --- writing --- */

@@ -17,6 +17,7 @@ enum service_kind {
 	SERVES_RESETS,   /* the first bytes are answered by a reset */
 	SERVES_FOR_EVER, /* the first bytes are answered by bytes that do not end */
 	SERVES_FAREWELL, /* answers the first request, and closes at once */
+	SERVES_DEAFLY,   /* reads all, and neither answers nor closes */
 };
 
 struct served {

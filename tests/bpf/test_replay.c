@@ -663,6 +663,24 @@ static void a_shadow_that_does_not_end_is_ended(void **state)
 	await_end(t, SHADOW_LINGERED, 1);
 }
 
+static void so_is_one_that_neither_answers_nor_ends(void **state)
+{
+	struct replay_settings settings = REPLAY_DEFAULTS;
+	struct test *t = *state;
+	struct client c;
+
+	settings.linger_ns = 300 * MILLISECOND_NS;
+	replay_configure(t->replay, SERVICE, &settings);
+	serve(t, SERVES_DEAFLY, 0);
+	c = client_open(t);
+	client_ask(&c);
+	set_production(&c, 1, true);
+	tell_event(&c, REPLAY_FIN);
+	await_end(t, SHADOW_LINGERED, 1);
+	assert_served(t, 0, &c);
+	assert_int_equal(counts(t).unanswered, 1);
+}
+
 /* --- the client's end --- */
 
 static void the_end_is_passed_on_when_the_shadow_has_answered(void **state)
@@ -941,6 +959,7 @@ int main(void)
 		REPLAY_TEST(a_shadow_that_has_ended_is_reset_by_what_comes_after),
 		REPLAY_TEST(a_shadow_that_ends_before_its_client_has_answered_whole),
 		REPLAY_TEST(a_shadow_that_does_not_end_is_ended),
+		REPLAY_TEST(so_is_one_that_neither_answers_nor_ends),
 		REPLAY_TEST(the_end_is_passed_on_when_the_shadow_has_answered),
 		REPLAY_TEST(who_asks_by_ending_has_asked),
 		REPLAY_TEST(a_reset_is_passed_on_as_one_when_the_shadow_has_answered),
