@@ -152,7 +152,7 @@ static __always_inline int mirror_segment(struct xdp_md *ctx, struct frame *f, s
 	if (load_payload(ctx, p, &space->segment))
 		return pass_up(f, p, key, SHADOW_EVICTED);
 	result = stash_put(flow, p->sequence, sh->stash, &space->segment);
-	if (result != STASH_OK)
+	if (result == STASH_FULL || result == STASH_CONNECTION_FULL)
 		return pass_up(f, p, key, result == STASH_FULL ? SHADOW_EVICTED : SHADOW_OVERRUN);
 	if (rewrite_segment(f, p, &way.tuple, acknowledged) || rewrite_copy(f, p, &way.tuple, sh->traffic_class))
 		return XDP_DROP;

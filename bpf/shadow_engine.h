@@ -149,6 +149,14 @@ static __always_inline void engine_repair(struct engine *g)
 
 /* --- the client's segments --- */
 
+/* How much of @bytes the segment has that is in the stash already: what is behind it may be new. */
+static __always_inline __u32 engine_had(const struct shadow_flow *flow, __u32 sequence, __u32 bytes)
+{
+	const struct stash_segment *had = stash_find(flow, sequence);
+
+	return had && had->bytes < bytes ? had->bytes : bytes;
+}
+
 /* The part of @p from @skip on goes into the stash, in pieces that fit the link. */
 static __always_inline enum stash_result engine_stash(struct engine *g, const struct packet *p, __u32 skip, __u32 limit)
 {
@@ -176,7 +184,9 @@ static __always_inline enum stash_result engine_stash(struct engine *g, const st
 		if (bpf_skb_load_bytes(g->skb, at, g->space->segment.data, last + 1))
 			return STASH_FULL;
 		result = stash_put(g->flow, sequence, limit, &g->space->segment);
-		if (result != STASH_OK)
+		if (result == STASH_HAD)
+			bytes = engine_had(g->flow, sequence, bytes);
+		else if (result != STASH_OK)
 			return result;
 		sequence += bytes;
 		at += bytes;

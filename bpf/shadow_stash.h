@@ -12,6 +12,7 @@
 
 enum stash_result {
 	STASH_OK,
+	STASH_HAD, /* one from the same place, maybe of another length: the client has sent it again */
 	STASH_CONNECTION_FULL,
 	STASH_FULL,
 };
@@ -38,7 +39,7 @@ static __always_inline enum stash_result stash_put(struct shadow_flow *flow, __u
 		return STASH_CONNECTION_FULL;
 	error = bpf_map_update_elem(&stash, &key, segment, BPF_NOEXIST);
 	if (error == -EEXIST)
-		return STASH_OK; /* the client has sent it again */
+		return STASH_HAD;
 	if (error)
 		return STASH_FULL;
 	__sync_fetch_and_add(&flow->waiting, 1);
