@@ -89,7 +89,12 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 		{s->maps.measurements, BACKENDS_MAX},
 		{s->maps.silent_counters, BACKENDS_MAX},
 		{s->maps.shadow_counters, SERVICES_MAX},
-		{s->maps.shadow_flows, FLOWS_DEFAULT},
+		{s->maps.shadow_budgets, SERVICES_MAX},
+		{s->maps.shadows, SERVICES_MAX},
+		{s->maps.shadow_hosts, BACKENDS_MAX},
+		{s->maps.shadow_flows, sizes->shadow_flows ? sizes->shadow_flows : FLOWS_DEFAULT},
+		{s->maps.shadow_ports, FLOWS_DEFAULT},
+		{s->maps.stash, sizes->stash ? sizes->stash : FLOWS_DEFAULT},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -155,8 +160,9 @@ static void zero_array(int map, __u32 entries, size_t bytes)
 
 static bool is_usual(const struct fixture_sizes *sizes)
 {
-	return !sizes->half_open && !sizes->established && !sizes->source_ports && !sizes->sampled_flows &&
-	       !sizes->half_open_refuses;
+	static const struct fixture_sizes usual;
+
+	return memcmp(sizes, &usual, sizeof(usual)) == 0;
 }
 
 static struct fixture *load(const struct fixture_sizes *sizes)
@@ -269,6 +275,16 @@ void fixture_reset(struct fixture *f)
 	zero_array(f->service_counters, SERVICES_MAX, sizeof(struct service_counters));
 	zero_array(f->backend_counters, BACKENDS_MAX, sizeof(struct backend_counters));
 	zero_array(f->measurements, BACKENDS_MAX, sizeof(struct measurements));
+}
+
+int fixture_program(const struct fixture *f, const char *name)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(f->skeleton->obj, name));
+}
+
+int fixture_map(const struct fixture *f, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(f->skeleton->obj, name);
 }
 
 static enum outcome outcome_of(int action)

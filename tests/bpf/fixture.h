@@ -42,6 +42,8 @@ struct fixture_sizes {
 	__u32 established;
 	__u32 source_ports;
 	__u32 sampled_flows;
+	__u32 shadow_flows;
+	__u32 stash;
 	bool half_open_refuses; /* when full it refuses, where an LRU map would find no node to give back */
 };
 
@@ -76,6 +78,10 @@ struct fixture {
 
 struct fixture *fixture_new(const struct fixture_sizes *sizes);
 void fixture_free(struct fixture *f);
+
+/* One of its programs, or maps, by name. */
+int fixture_program(const struct fixture *f, const char *name);
+int fixture_map(const struct fixture *f, const char *name);
 
 /* Forgets fragments, flows, and how many "too big" were sent. */
 void fixture_forget(struct fixture *f);

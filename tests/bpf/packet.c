@@ -119,8 +119,10 @@ static void push_tcp(const struct segment *s, struct frame *f)
 	put32(l4 + 8, s->acknowledged);
 	l4[12] = (s->doff ? s->doff : (TCP_BYTES + s->tcp_option_bytes) / 4) << 4;
 	l4[13] = s->flags;
-	put16(l4 + 14, 0xfaf0);
+	put16(l4 + 14, s->closed ? 0 : s->window ? s->window : 0xfaf0);
 	memset(l4 + TCP_BYTES, 1, s->tcp_option_bytes); /* NOP */
+	if (s->tcp_options)
+		memcpy(l4 + TCP_BYTES, s->tcp_options, s->tcp_option_bytes);
 }
 
 static void push_udp(const struct segment *s, struct frame *f)

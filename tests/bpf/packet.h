@@ -70,6 +70,9 @@ struct segment {
 	const void *payload;   /* all of it, if not NULL */
 	__u8 ip_option_bytes;  /* multiple of 4 */
 	__u8 tcp_option_bytes; /* multiple of 4 */
+	const __u8 *tcp_options; /* so many; NULL: NOPs */
+	__u16 window;
+	bool closed; /* a window of 0 */
 	__u8 padding_bytes;    /* of the frame, behind the IP packet */
 	bool no_checksum;      /* UDP: 0 */
 
