@@ -120,6 +120,25 @@ static __always_inline bool engine_finish(struct engine *g)
 	return due;
 }
 
+/*
+ * The segment with the first byte that the shadow has not: it may have taken a part of one. @ret: where that begins.
+ * NULL, @ret untouched: it is gone.
+ */
+static __always_inline struct stash_segment *engine_missing(const struct shadow_flow *flow, __u32 acked, __u32 *ret)
+{
+	struct stash_segment *segment = stash_find(flow, acked);
+	__u32 sequence = acked;
+
+	if (!segment) {
+		sequence = *(volatile const __u32 *)&flow->freed;
+		segment = stash_find(flow, sequence);
+		if (!segment || sequence_after(sequence, acked) || !sequence_after(sequence + segment->bytes, acked))
+			return NULL;
+	}
+	*ret = sequence;
+	return segment;
+}
+
 /* What is missing over there once more. Where it is gone from the stash as well, nothing can mend the connection. */
 static __always_inline void engine_repair(struct engine *g)
 {
@@ -128,18 +147,19 @@ static __always_inline void engine_repair(struct engine *g)
 	struct emission *e = &g->space->emission;
 	__u32 acked = *(volatile __u32 *)&flow->acked;
 	struct stash_segment *segment;
+	__u32 sequence = acked;
 
 	if (!(flow->flags & SHADOW_FLOW_OPEN)) {
 		emit_bare(g->skb, e, TCP_SYN, flow->first - 1, 0);
 	} else if (flow->flags & SHADOW_FLOW_FIN_SENT && acked == flow->fin) {
 		emit_bare(g->skb, e, TCP_FIN | TCP_ACK, acked, engine_heard(g));
 	} else if (acked != engine_sent(g)) {
-		segment = stash_find(flow, acked);
+		segment = engine_missing(flow, acked, &sequence);
 		if (!segment) {
 			engine_end(g, SHADOW_LOST, true);
 			return;
 		}
-		emit_data(g->skb, e, acked, segment->bytes, segment->push, engine_heard(g));
+		emit_data(g->skb, e, sequence, segment->bytes, segment->push, engine_heard(g));
 	} else {
 		return;
 	}
@@ -459,6 +479,17 @@ static __always_inline void engine_shadow(struct engine *g, const struct frame *
 
 /* --- the daemon's kicks --- */
 
+/* All that is under way may be lost: each acknowledgement of a part says what is to be sent next. */
+static __always_inline void engine_presume_lost(struct shadow_flow *flow)
+{
+	bpf_spin_lock(&flow->lock);
+	if (flow->acked != flow->sent) {
+		flow->flags |= SHADOW_FLOW_RECOVERY;
+		flow->recover = flow->sent;
+	}
+	bpf_spin_unlock(&flow->lock);
+}
+
 static __always_inline void engine_kick(struct engine *g, const struct mirror_kick *kick)
 {
 	struct shadow_flow *flow = g->flow;
@@ -479,6 +510,7 @@ static __always_inline void engine_kick(struct engine *g, const struct mirror_ki
 		flow->flags |= SHADOW_FLOW_FINISH;
 		bpf_spin_unlock(&flow->lock);
 	} else {
+		engine_presume_lost(flow);
 		engine_repair(g);
 	}
 	engine_pump(g, engine_sent(g) == *(volatile __u32 *)&flow->acked);

@@ -29,22 +29,29 @@ static __always_inline __u32 offered_window(const struct frame *f, const struct 
 	return tcp ? (__u32)bpf_ntohs(tcp->window) << (flow->window_shift & 15) : 0;
 }
 
+/* More has been sent than there is room for: a probe, which has not been taken yet. */
+static __always_inline bool is_probed(const struct shadow_flow *flow)
+{
+	return sequence_after(flow->sent, flow->window_end);
+}
+
 /* Whether a segment says no more than that what begins at its acknowledgement has not come (RFC 5681, 2). */
 static __always_inline bool is_duplicate(const struct packet *p, const struct shadow_flow *flow, __u32 window)
 {
 	return !p->payload_bytes && p->acknowledged == flow->acked && flow->sent != flow->acked &&
-	       p->acknowledged + window == flow->window_end;
+	       p->acknowledged + window == flow->window_end && !is_probed(flow);
 }
 
 /* Loss is found and mended as NewReno does, without its congestion window (RFC 6582). Under the lock. */
 static __always_inline enum acknowledgement shadow_acknowledge(const struct packet *p, struct shadow_flow *flow,
 							       __u32 window, __u64 now_ns)
 {
-	bool duplicate = is_duplicate(p, flow, window);
+	bool duplicate = is_duplicate(p, flow, window), probed = is_probed(flow), opens;
 	__u32 in_flight = flow->sent - flow->acked;
 
 	if (sequence_after(p->acknowledged, flow->sent) || sequence_after(flow->acked, p->acknowledged))
 		return ACKNOWLEDGES_NOTHING;
+	opens = sequence_after(p->acknowledged + window, flow->window_end);
 	flow->window_end = p->acknowledged + window;
 	if (p->acknowledged != flow->acked) {
 		flow->acked = p->acknowledged;
@@ -57,10 +64,11 @@ static __always_inline enum acknowledgement shadow_acknowledge(const struct pack
 		flow->flags &= ~SHADOW_FLOW_RECOVERY;
 		return ACKNOWLEDGES_MORE;
 	}
-	if (!duplicate)
-		return ACKNOWLEDGES_NOTHING;
-	flow->duplicates++;
-	if (flow->flags & SHADOW_FLOW_RECOVERY || (in_flight > FEW_BYTES && flow->duplicates < DUPLICATES))
+	if (duplicate)
+		flow->duplicates++;
+	/* The probe was sent in vain: there is room for it now. */
+	if (!(probed && opens) && (!duplicate || flow->flags & SHADOW_FLOW_RECOVERY ||
+				   (in_flight > FEW_BYTES && flow->duplicates < DUPLICATES)))
 		return ACKNOWLEDGES_NOTHING;
 	flow->flags |= SHADOW_FLOW_RECOVERY;
 	flow->recover = flow->sent;
@@ -105,7 +113,7 @@ static __always_inline bool shadow_needs_thought(const struct packet *p, const s
 	if ((p->tcp_flags & (rare | TCP_ACK)) != TCP_ACK || !(flow->flags & SHADOW_FLOW_OPEN) ||
 	    flow->flags & (SHADOW_FLOW_RECOVERY | SHADOW_FLOW_FIN_SENT))
 		return true;
-	return flow->client_next != flow->sent || is_duplicate(p, flow, window);
+	return flow->client_next != flow->sent || is_probed(flow) || is_duplicate(p, flow, window);
 }
 
 /* A connection that is over is told so, unless it has gone to its end and only confirms that. */
