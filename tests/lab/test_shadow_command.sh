@@ -180,9 +180,9 @@ test_what_cannot_be_is_refused_with_what_to_type_next()
 	refused 2 "no percentage from 0 to 100" shadow web sample 0.001
 	refused 2 "no percentage from 0 to 100" shadow web sample much
 	refused 2 "did you mean \`headgate shadow web sample\`" shadow web sampel 10
-	refused 2 "usage: headgate shadow SERVICE on|off" shadow web
-	refused 2 "usage: headgate shadow SERVICE on|off" shadow web on 10
-	refused 2 "usage: headgate shadow SERVICE on|off" shadow web sample
+	refused 2 "usage: headgate shadow SERVICE" shadow web
+	refused 2 "usage: headgate shadow SERVICE" shadow web on 10
+	refused 2 "usage: headgate shadow SERVICE" shadow web sample
 	[ "$(lab_api GET /v1/services/web)" = "$before" ] || lab_fail "a refused command changed something"
 	configuration 'shadow: {backends: ["10.20.0.21:8000"], sample: 0}' >"$LAB/headgate.yaml"
 	lab_headgate reload
