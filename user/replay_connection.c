@@ -324,9 +324,10 @@ static bool read_some(struct replay_connection *c)
 	}
 	if (got == 0) {
 		c->shadow_ended = true;
-		if (c->client_told)
-			replay_connection_end(c, SHADOW_WHOLE);
-		return !c->client_told;
+		if (!c->client_told)
+			return true;
+		replay_connection_end(c, SHADOW_WHOLE);
+		return false;
 	}
 	c->answered_ns = r->now_ns;
 	replay_answers_take(&c->answers, r->read, got, r->now_ns, counters_of(c));
