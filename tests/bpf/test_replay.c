@@ -583,7 +583,7 @@ static void a_shadow_that_does_not_read_gets_no_more_memory_than_a_connection_ma
 static void all_of_them_together_get_no_more_than_the_service_may_have(void **state)
 {
 	struct replay_settings settings = REPLAY_DEFAULTS;
-	static struct client c[40];
+	static struct client c[20];
 	struct test *t = *state;
 
 	settings.memory_bytes = 1U << 20;
@@ -669,7 +669,7 @@ static void so_is_one_that_neither_answers_nor_ends(void **state)
 	struct test *t = *state;
 	struct client c;
 
-	settings.linger_ns = 300 * MILLISECOND_NS;
+	settings.linger_ns = 1000 * MILLISECOND_NS;
 	replay_configure(t->replay, SERVICE, &settings);
 	serve(t, SERVES_DEAFLY, 0);
 	c = client_open(t);
@@ -738,7 +738,7 @@ static void what_a_shadow_leaves_unanswered_is_counted(void **state)
 	struct test *t = *state;
 	struct client c;
 
-	settings.linger_ns = 1200 * MILLISECOND_NS;
+	settings.linger_ns = 3000 * MILLISECOND_NS;
 	replay_configure(t->replay, SERVICE, &settings);
 	serve(t, SERVES_DIGESTS, 0); /* answers once */
 	c = client_open(t);
@@ -786,7 +786,7 @@ static void bytes_whose_copy_was_lost_end_the_connection_as_lost(void **state)
 	struct test *t = *state;
 	struct client c;
 
-	settings.linger_ns = 300 * MILLISECOND_NS;
+	settings.linger_ns = 1000 * MILLISECOND_NS;
 	replay_configure(t->replay, SERVICE, &settings);
 	serve(t, SERVES_HTTP, 0);
 	c = client_open(t);
@@ -805,7 +805,7 @@ static void a_full_ring_buffer_loses_copies_and_nothing_else(void **state)
 	struct replay_segment s;
 	struct client c, other;
 
-	settings.linger_ns = 300 * MILLISECOND_NS;
+	settings.linger_ns = 1500 * MILLISECOND_NS;
 	settings.connection_memory_bytes = 64U << 20;
 	settings.memory_bytes = 128U << 20;
 	replay_configure(t->replay, SERVICE, &settings);
