@@ -116,12 +116,16 @@ static __always_inline bool shadow_needs_thought(const struct packet *p, const s
 	return flow->client_next != flow->sent || is_probed(flow) || is_duplicate(p, flow, window);
 }
 
-/* A connection that is over is told so, unless it has gone to its end and only confirms that. */
-static __always_inline enum verdict shadow_reply_late(const struct packet *p, __u32 flags)
+/*
+ * A connection that is over is told so, unless it has gone to its end and this only confirms that. What it had in mind
+ * when it was reset is found out in this way too: it believes only a RST with the number that it acknowledges.
+ */
+static __always_inline enum verdict shadow_reply_late(const struct packet *p, const struct shadow_flow *flow)
 {
-	if (p->tcp_flags & TCP_RST || (!(flags & SHADOW_FLOW_DEGRADED) && !p->payload_bytes))
-		return VERDICT_DROP;
-	return VERDICT_RESET;
+	bool confirms =
+		p->sequence_next == p->sequence && flow->flags & SHADOW_FLOW_FIN_SENT && p->acknowledged == flow->sent;
+
+	return confirms || p->tcp_flags & TCP_RST ? VERDICT_DROP : VERDICT_RESET;
 }
 
 /**
@@ -139,7 +143,7 @@ static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, cons
 	__u32 window = offered_window(f, p, flow);
 
 	if (flow->flags & SHADOW_FLOW_OVER)
-		return shadow_reply_late(p, flow->flags);
+		return shadow_reply_late(p, flow);
 	bpf_spin_lock(&flow->lock);
 	if (shadow_needs_thought(p, flow, window)) {
 		verdict = VERDICT_HAND_OVER;
