@@ -111,7 +111,8 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 			shadow_open(p, sh, key, SHADOW_FLOW_REPLAY, SHADOW_MID_CONNECTION);
 		return 0;
 	}
-	if (flow->flags & SHADOW_FLOW_OVER)
+	if (flow->flags & SHADOW_FLOW_OVER ||
+	    (p->tcp_flags & TCP_RST && !shadow_reset_is_plausible(p, flow->client_next)))
 		return 0;
 	replay_listen(p, flow, key->service);
 	if (p->tcp_flags & TCP_RST)

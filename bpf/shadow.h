@@ -337,6 +337,12 @@ static __always_inline bool shadow_ends(struct shadow_flow *flow, enum shadow_en
 	return true;
 }
 
+/* Whether a RST can be meant for a stream that is about here; a blind one would end it else (RFC 5961, 3.2). */
+static __always_inline bool shadow_reset_is_plausible(const struct packet *p, __u32 next)
+{
+	return p->sequence - next < 65536 || next - p->sequence < 65536;
+}
+
 /* Nothing of what the client has sent waits: whoever resets a connection does not care whether the rest arrives. */
 static __always_inline bool shadow_was_sent_all(const struct shadow_flow *flow)
 {

@@ -34,24 +34,29 @@ static __always_inline __u32 engine_heard(const struct engine *g)
 
 /* --- ending --- */
 
-/* Ends the mirroring, counted once; the shadow is told unless it knows. */
+/*
+ * Ends the mirroring, counted once; the shadow is told unless it knows. Before its SYN-ACK there is nothing that the
+ * RST could acknowledge, and one that does is not believed.
+ */
 static __always_inline void engine_end(struct engine *g, enum shadow_end end, bool tell)
 {
 	struct shadow_flow *flow = g->flow;
 	struct comparison comparison = {};
-	bool first;
+	bool first, open;
 
 	bpf_spin_lock(&flow->lock);
 	if (!(flow->flags & SHADOW_FLOW_OVER))
 		compare_end(flow, &comparison);
 	first = shadow_ends(flow, end);
+	open = flow->flags & SHADOW_FLOW_OPEN;
 	bpf_spin_unlock(&flow->lock);
 	if (!first)
 		return;
 	shadow_count_end(g->key.service, end);
 	comparison_count(g->key.service, &comparison);
 	if (tell)
-		emit_bare(g->skb, &g->space->emission, TCP_RST | TCP_ACK, engine_sent(g), engine_heard(g));
+		emit_bare(g->skb, &g->space->emission, open ? TCP_RST | TCP_ACK : TCP_RST, engine_sent(g),
+			  engine_heard(g));
 }
 
 /* --- sending --- */
@@ -273,8 +278,10 @@ static __always_inline void engine_client_data(struct engine *g, const struct pa
 }
 
 /* The client gave up, or said that nothing more is to come. */
-static __always_inline void engine_client_reset(struct engine *g)
+static __always_inline void engine_client_reset(struct engine *g, const struct packet *p)
 {
+	if (!shadow_reset_is_plausible(p, g->flow->client_next))
+		return;
 	engine_end(g, shadow_was_sent_all(g->flow) ? SHADOW_WHOLE : SHADOW_LOST, true);
 }
 
@@ -323,7 +330,7 @@ static __always_inline void engine_client(struct engine *g, const struct packet 
 	else if (why != SHADOW_WHOLE)
 		engine_end(g, why, true);
 	else if (p->tcp_flags & TCP_RST)
-		engine_client_reset(g);
+		engine_client_reset(g, p);
 	else
 		engine_client_data(g, p, sh);
 }
@@ -366,7 +373,7 @@ static __always_inline void engine_shadow_opens(struct engine *g, const struct f
 	struct comparison comparison = {};
 	__u64 now_ns = bpf_ktime_get_ns();
 	__u32 window = offered_window(f, p, flow); /* not scaled yet */
-	bool first = false;
+	bool first = false, said;
 
 	bpf_spin_lock(&flow->lock);
 	if (!(flow->flags & SHADOW_FLOW_OPEN)) {
@@ -383,7 +390,9 @@ static __always_inline void engine_shadow_opens(struct engine *g, const struct f
 		c->connected++;
 		histogram_add(&c->connect, now_ns - flow->opened_ns);
 	}
-	if (!engine_pump(g, false) && !engine_finish(g))
+	said = engine_pump(g, false) > 0;
+	said |= engine_finish(g);
+	if (!said)
 		emit_bare(g->skb, &g->space->emission, TCP_ACK, engine_sent(g), engine_heard(g));
 }
 
@@ -400,7 +409,7 @@ static __always_inline void engine_shadow_resets(struct engine *g, const struct 
 			engine_end(g, SHADOW_REFUSED, false);
 		return;
 	}
-	if (p->sequence - flow->server_next > 65535 && flow->server_next - p->sequence > 65535)
+	if (!shadow_reset_is_plausible(p, flow->server_next))
 		return;
 	engine_end(g, flow->flags & SHADOW_FLOW_FIN && shadow_has_all(flow) ? SHADOW_WHOLE : SHADOW_RESET, false);
 }
