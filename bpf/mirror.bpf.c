@@ -121,6 +121,17 @@ static __always_inline bool goes_at_once(const struct packet *p, struct shadow_f
 	return ours;
 }
 
+/* It did not go after all; the RST that the shadow is sent has the number that it waits for. */
+static __always_inline int does_not_go(struct frame *f, const struct packet *p, const struct flow_key *key,
+				       struct shadow_flow *flow, enum shadow_end why)
+{
+	bpf_spin_lock(&flow->lock);
+	if (flow->sent == p->sequence_next)
+		flow->sent = p->sequence;
+	bpf_spin_unlock(&flow->lock);
+	return pass_up(f, p, key, why);
+}
+
 /* A segment's payload, all of it. 0 or -1. The size is looked at last: Linux 6.1's verifier forgets it over calls. */
 static __always_inline int load_payload(struct xdp_md *ctx, const struct packet *p, struct stash_segment *ret)
 {
@@ -150,10 +161,10 @@ static __always_inline int mirror_segment(struct xdp_md *ctx, struct frame *f, s
 	if (!goes_at_once(p, flow, key->service, &acknowledged))
 		return pass_up(f, p, key, SHADOW_WHOLE);
 	if (load_payload(ctx, p, &space->segment))
-		return pass_up(f, p, key, SHADOW_EVICTED);
+		return does_not_go(f, p, key, flow, SHADOW_EVICTED);
 	result = stash_put(flow, p->sequence, sh->stash, &space->segment);
 	if (result == STASH_FULL || result == STASH_CONNECTION_FULL)
-		return pass_up(f, p, key, result == STASH_FULL ? SHADOW_EVICTED : SHADOW_OVERRUN);
+		return does_not_go(f, p, key, flow, result == STASH_FULL ? SHADOW_EVICTED : SHADOW_OVERRUN);
 	if (rewrite_segment(f, p, &way.tuple, acknowledged) || rewrite_copy(f, p, &way.tuple, sh->traffic_class))
 		return XDP_DROP;
 	return send(f, p, key, way.hop);
