@@ -114,6 +114,10 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 	if (flow->flags & SHADOW_FLOW_OVER ||
 	    (p->tcp_flags & TCP_RST && !shadow_reset_is_plausible(p, flow->client_next)))
 		return 0;
+	if (why != SHADOW_WHOLE) {
+		mirror_end(flow, key->service, why); /* the daemon finds that out by itself */
+		return 0;
+	}
 	replay_listen(p, flow, key->service);
 	if (p->tcp_flags & TCP_RST)
 		return replay_tell(ctx, key, flow, REPLAY_RESET, p->sequence, 0, 0, 0);
