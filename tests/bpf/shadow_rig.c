@@ -350,12 +350,16 @@ void rig_shadow_gets_nothing(struct rig *r)
 
 bool rig_host_gets(struct rig *r)
 {
+	struct pollfd ready[3];
 	struct frame got;
-	bool any = false;
+	bool any;
 
+	for (int i = 0; i < 3; i++)
+		ready[i] = (struct pollfd){.fd = r->at_host[i], .events = POLLIN};
+	any = poll(ready, 3, SHORT_WAIT_MS) > 0;
 	for (int i = 0; i < 3; i++) {
-		while (receive(r->at_host[i], SHORT_WAIT_MS / 2, &got))
-			any = true;
+		while (receive(r->at_host[i], 0, &got))
+			;
 	}
 	return any;
 }
