@@ -17,6 +17,8 @@ shadow_hosts() # MODE
 	lab_host client front 10.10.0.2 fd00:10::2
 	lab_host blue1 back 10.20.0.11 fd00:20::11
 	lab_host shadow back 10.20.0.21 fd00:20::21
+	# The shadow's answers are acknowledged by XDP_TX.
+	[ "$LAB_ARMS" -eq 1 ] || lab_foreign_program switch to-back
 	case $1 in
 	dnat) lab_default_route blue1 ;;
 	l2dsr | ipip | gue) shadow_production_directly "$1" ;;
@@ -152,6 +154,7 @@ shadow_compare() # RUN [LOG-OF-THE-SHADOW]
 # said to be whole that it did not get. Leaves $LAB/RUN.clients, $LAB/RUN.status (since then) and $LAB/RUN.truth.
 shadow_run() # SERVICE RUN [OPTION...]
 {
+	LAB_WAIT_S=30 lab_wait "connections of $1 before to end" shadow_is_settled "$1"
 	shadow_remember "$1"
 	shadow_clients "$@" >"$LAB/$2.clients"
 	lab_assert 'd["failed"] == 0' "$(cat "$LAB/$2.clients")"
