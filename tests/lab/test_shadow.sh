@@ -4,9 +4,11 @@
 # attach: tc
 #
 # A shadow of each kind beside production: it gets what clients send, byte for byte and in order, whatever it answers and
-# when; and its answers are heard by no client.
+# when; and its answers are heard by no client. LAB_LARGE=1: with 1000 connections of each kind and family.
 set -eu
 mode=$1
+count=${LAB_LARGE:+1000}
+count=${count:-200}
 # shellcheck source=tests/lab/lab.sh
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=tests/lab/shadow.sh
@@ -28,13 +30,13 @@ keeps_pace() # RUN
 		truth="$(cat "$LAB/$1.truth")"
 }
 
-# 1000 connections of 5 requests of each family.
+# Connections of 5 requests each, of both families.
 requests_are_mirrored() # NAME [OPTION...]
 {
 	local name=$1 service
 	shift
 	for service in $SHADOW_SERVICES; do
-		shadow_run "$service" "$name-$service" --connections 1000 "$@"
+		shadow_run "$service" "$name-$service" --connections "$count" "$@"
 		shadow_covered "$name-$service" 999
 		is_measured "$name-$service"
 	done
@@ -47,10 +49,10 @@ test_while_it_is_off_production_answers_and_the_shadow_gets_nothing()
 	for service in $SHADOW_SERVICES; do
 		lab_headgate shadow "$service" off
 		shadow_remember "$service"
-		shadow_clients "$service" "off-$service" --connections 1000 >"$LAB/off-$service.clients"
+		shadow_clients "$service" "off-$service" --connections "$count" >"$LAB/off-$service.clients"
 		lab_assert 'd["failed"] == 0' "$(cat "$LAB/off-$service.clients")"
 		lab_assert 'd["eligible"] == d["packets"] == 0 and d["state"] == "off"' "$(shadow_since "$service")"
-		lab_assert 'd["shadow"]["absent"] == d["production"]["same"] == 1000' "$(shadow_compare "off-$service")"
+		lab_assert 'd["shadow"]["absent"] == d["production"]["same"] == d["connections"]' "$(shadow_compare "off-$service")"
 		lab_headgate shadow "$service" on
 	done
 }
@@ -69,7 +71,8 @@ test_production_answers_as_if_there_were_no_shadow()
 test_a_shadow_that_answers_ten_times_as_much()
 {
 	shadow_serve --factor 10
-	requests_are_mirrored longer
+	# It takes its time for so much; what waits for it in the meantime must fit.
+	requests_are_mirrored longer --concurrency 8 --pause-ms 3
 }
 
 test_a_shadow_that_answers_a_tenth()
@@ -89,7 +92,7 @@ test_streams_of_events()
 	local service
 	shadow_serve --factor 10
 	for service in $SHADOW_SERVICES; do
-		shadow_run "$service" "events-$service" --connections 100 --concurrency 100 --requests 2 --events 20/10
+		shadow_run "$service" "events-$service" --connections "$count" --concurrency 100 --requests 2 --events 20/10
 		shadow_covered "events-$service" 999
 		is_measured "events-$service"
 	done
@@ -101,18 +104,19 @@ test_requests_in_a_pipeline()
 	requests_are_mirrored pipeline --pipeline 5 --body 15000
 }
 
+# A reset overtakes what the shadow has not read yet: that is said to be lost. It is not so if the shadow keeps pace.
 test_clients_that_reset_at_the_end()
 {
-	local service
+	local service end
 	shadow_serve --factor 1
 	for service in $SHADOW_SERVICES; do
-		shadow_remember "$service"
-		lab_assert 'd["failed"] == 0' "$(shadow_clients "$service" "abort-$service" --connections 200 --end abort)"
-		lab_assert 'd["failed"] == 0' "$(shadow_clients "$service" "early-$service" --connections 200 --end abort-early)"
-		lab_assert 'd["eligible"] == 400 and d["coverage"] >= 0.999' "$(shadow_settled "$service")"
+		for end in abort abort-early; do
+			shadow_remember "$service"
+			lab_assert 'd["failed"] == 0' "$(shadow_clients "$service" "$end-$service" --connections 100 --end $end --concurrency 4 --pause-ms 5)"
+			lab_assert 'd["eligible"] == 100 == d["whole"] + d["ended"]["lost"] and d["whole"] >= 90' "$(shadow_settled "$service")"
+			lab_assert 'd["shadow"]["same"] + d["shadow"]["prefix"] == 100 and d["shadow"]["same"] >= 90' "$(shadow_compare "$end-$service")"
+		done
 		lab_wait "no connection at the shadow" shadow_has_no_connection
-		lab_assert 'd["shadow"]["same"] + d["shadow"]["prefix"] == 200' "$(shadow_compare "abort-$service")"
-		lab_assert 'd["shadow"]["same"] + d["shadow"]["prefix"] == 200' "$(shadow_compare "early-$service")"
 	done
 }
 
