@@ -312,10 +312,13 @@ int headgate_xdp_shadow(struct xdp_md *ctx)
 	struct scratch *space = scratch_space();
 	struct frame f = frame_of(ctx);
 	struct departure to = {};
+	int action;
 
 	if (!space)
 		return XDP_DROP;
-	return carry_out(ctx, &f, space, split_shadow(&f, &space->packet, &to), &to);
+	action = carry_out(ctx, &f, space, split_shadow(&f, &space->packet, &to), &to);
+	/* veth wakes its peer for what is transmitted only where that runs a program too. */
+	return action == XDP_TX ? bpf_redirect_map(&devices, ctx->ingress_ifindex, XDP_TX) : action;
 }
 
 /*
