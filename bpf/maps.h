@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "parse.h"
+#include "shadow_compare.h"
 
 /* Virtual address, port, protocol -> service id. */
 struct {
@@ -296,6 +297,7 @@ struct scratch {
 	union {
 		struct source_port source_port;
 		struct sampled_flow sampled_flow;
+		struct comparison comparison;
 	};
 };
 

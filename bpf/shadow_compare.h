@@ -265,18 +265,4 @@ COMPARE_INLINE void comparison_add(struct shadow_counters *c, const struct compa
 	compared_pair_add(c, &comparison->pair[1]);
 }
 
-#ifdef __bpf__
-#include "maps.h"
-
-/* A function of its own to the verifier, since many ways lead here. Return: 0. */
-__weak __noinline int comparison_count(__u32 service, const struct comparison *comparison)
-{
-	struct shadow_counters *c = bpf_map_lookup_elem(&shadow_counters, &service);
-
-	if (c && comparison)
-		comparison_add(c, comparison);
-	return 0;
-}
-#endif
-
 #endif
