@@ -17,8 +17,6 @@ shadow_hosts() # MODE
 	lab_host client front 10.10.0.2 fd00:10::2
 	lab_host blue1 back 10.20.0.11 fd00:20::11
 	lab_host shadow back 10.20.0.21 fd00:20::21
-	# The shadow's answers are acknowledged by XDP_TX.
-	[ "$LAB_ARMS" -eq 1 ] || lab_foreign_program switch to-back
 	case $1 in
 	dnat) lab_default_route blue1 ;;
 	l2dsr | ipip | gue) shadow_production_directly "$1" ;;

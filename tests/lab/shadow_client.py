@@ -169,27 +169,29 @@ def upload(options):
 
 
 def udp(options):
-    """--connections sockets of --requests datagrams each, one after the other's answer; sent again when none comes."""
+    """--connections sockets of --requests datagrams each, one after the other's answer."""
     failed, waits, said = collections.Counter(), [], []
+    sockets = []  # open to the end, so that each has a port of its own
     for number in range(1, options.connections + 1):
         rng = random.Random(f"{options.seed} {number}")
         sent = []
-        with socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.connect((options.host, options.port))
-            client.settimeout(options.timeout)
-            for k in range(1, options.requests + 1):
-                name = f"{number}.{k}"
-                data = f"{options.run} {name}\n".encode() + body_of(rng, rng.randint(0, min(options.body, 1300)))
-                digest = hashlib.sha256(data).hexdigest()
-                sent.append([name, len(data), digest])
-                asked = time.monotonic()
-                try:
-                    client.send(data)
-                    if client.recv(65536) != f"{options.mark} {name} {digest}".encode():
-                        failed["wrong"] += 1
-                except OSError as error:
-                    failed[type(error).__name__] += 1
-                waits.append(time.monotonic() - asked)
+        client = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET, socket.SOCK_DGRAM)
+        sockets.append(client)
+        client.connect((options.host, options.port))
+        client.settimeout(options.timeout)
+        for k in range(1, options.requests + 1):
+            name = f"{number}.{k}"
+            data = f"{options.run} {name}\n".encode() + body_of(rng, rng.randint(0, min(options.body, 1300)))
+            digest = hashlib.sha256(data).hexdigest()
+            sent.append([name, len(data), digest])
+            asked = time.monotonic()
+            try:
+                client.send(data)
+                if client.recv(65536) != f"{options.mark} {name} {digest}".encode():
+                    failed["wrong"] += 1
+            except OSError as error:
+                failed[type(error).__name__] += 1
+            waits.append(time.monotonic() - asked)
         said.append({"connection": number, "requests": sent})
     record(options, said)
     emit(connections=options.connections, requests=len(waits), failed=sum(failed.values()), failures=failed,

@@ -57,7 +57,6 @@ test_nobody_hears_it_and_live_connections_go_on()
 {
 	local sent before ports
 	shadow_configuration "$mode" "sample: 100" "pause: off" >"$LAB/headgate.yaml"
-	sed -i '1a metrics: {listen: "10.20.0.1:9850"}' "$LAB/headgate.yaml"
 	shadow_splitter
 	watch
 	lab_start client live "$LAB_SOURCE/shadow_client.py" requests --host 10.0.0.10 --run live --record "$LAB/client.truth" \
@@ -95,8 +94,8 @@ test_the_splitter_itself_does_not_answer()
 		"not arp and not (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)"
 	lab_wait "the watch" grep -q 'listening on' "$LAB/watch-splitter.err"
 	hostile >"$LAB/sent"
-	! lab_exec shadow curl -s -m 1 -o "$LAB/metrics" http://10.20.0.1:9850/metrics || lab_fail "it can be reached"
-	lab_exec blue1 curl -s -m 5 -o "$LAB/metrics" http://10.20.0.1:9850/metrics || lab_fail "nobody can reach it"
+	! lab_exec shadow curl -s -m 1 -o "$LAB/got" http://10.20.0.1:9850/1 || lab_fail "it can be reached"
+	lab_exec blue1 curl -s -m 5 -o "$LAB/got" http://10.20.0.1:9850/1 || lab_fail "nobody can reach it"
 	sleep 1.1
 	lab_stop watch-splitter INT
 	tcpdump -n -r "$LAB/answers.pcap" 2>"$LAB/tcpdump.err" \
@@ -122,4 +121,6 @@ shadow_hosts "$mode"
 lab_exec splitter sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0 \
 	net.ipv4.conf.front.rp_filter=0 net.ipv4.conf.back.rp_filter=0
 shadow_serve --factor 1
+lab_start splitter own-server "$LAB_SOURCE/shadow_server.py" http --port 9850 --mark SPLITTER --log "$LAB/own.truth"
+lab_wait "the splitter's own server" shadow_listens splitter 9850
 lab_run_tests "hostile shadow $mode"
