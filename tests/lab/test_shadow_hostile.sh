@@ -68,7 +68,7 @@ test_nobody_hears_it_and_live_connections_go_on()
 	before=$(strays)
 	# shellcheck disable=SC2086 # several words
 	sent=$(hostile --client-port $ports)
-	lab_assert "$(strays) - $before >= 0.9 * sum(d.values())" "$sent"
+	lab_assert "$(strays) - $before > 100 and all(count > 1000 for count in d.values())" "$sent"
 	lab_wait "the clients to end" lab_ended live
 	lab_wait "the clients to end" lab_ended live6
 	lab_assert 'd["failed"] == 0 and d["requests"] == 6000' "$(cat "$LAB/live.log")"
@@ -81,7 +81,7 @@ are_live()
 	[ "$(lab_exec client ss -Htn state established '( dport = :8000 )' | wc -l)" -ge 40 ]
 }
 
-# Dropped packets from shadows, of both services: whichever counts those of no connection.
+# Packets of shadows' endpoints that are of no connection.
 strays()
 {
 	lab_json 'd["stray"] + six["stray"]' "$(shadow_status web4)" six="$(shadow_status web6)"
@@ -90,6 +90,8 @@ strays()
 # What the splitter sends the shadow: copies, and RSTs to what is no connection's. No answer of its kernel.
 test_the_splitter_itself_does_not_answer()
 {
+	lab_wait "mirrored connections to end" shadow_is_settled web4
+	lab_wait "mirrored connections to end" shadow_is_settled web6
 	lab_start shadow watch-splitter tcpdump -i eth0 -Q in -s 0 -U -Z root -n -w "$LAB/answers.pcap" \
 		"not arp and not (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)"
 	lab_wait "the watch" grep -q 'listening on' "$LAB/watch-splitter.err"
