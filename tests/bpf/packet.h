@@ -66,15 +66,15 @@ struct segment {
 	__u32 sequence;
 	__u32 acknowledged;
 	__u16 payload_bytes;
-	__u16 payload_word;    /* the payload's first two bytes, if not 0 */
-	const void *payload;   /* all of it, if not NULL */
-	__u8 ip_option_bytes;  /* multiple of 4 */
-	__u8 tcp_option_bytes; /* multiple of 4 */
+	__u16 payload_word;      /* the payload's first two bytes, if not 0 */
+	const void *payload;     /* all of it, if not NULL */
+	__u8 ip_option_bytes;    /* multiple of 4 */
+	__u8 tcp_option_bytes;   /* multiple of 4 */
 	const __u8 *tcp_options; /* so many; NULL: NOPs */
 	__u16 window;
-	bool closed; /* a window of 0 */
-	__u8 padding_bytes;    /* of the frame, behind the IP packet */
-	bool no_checksum;      /* UDP: 0 */
+	bool closed;        /* a window of 0 */
+	__u8 padding_bytes; /* of the frame, behind the IP packet */
+	bool no_checksum;   /* UDP: 0 */
 
 	__u8 icmp_type;
 	__u8 icmp_code;
