@@ -11,7 +11,8 @@
  *
  * A response begins with a segment that begins with an HTTP/1 status line. In other protocols it begins with the first
  * data after a request; a shadow that is behind by more than one request then seems to begin a response with every
- * segment. A status line within a segment is not seen: a server may write one there while it is behind.
+ * segment. A status line within a segment is looked for where the next response is due: a server may write one there
+ * while it is behind. Of two in one segment only one is seen.
  */
 #include "abi.h"
 #include "histogram.h"
@@ -44,7 +45,8 @@ struct comparison {
 struct compared_segment {
 	__u32 sequence; /* of its first byte of payload (SYN-ACK: of the first to come), host byte order */
 	__u32 bytes;    /* of payload */
-	__u32 class;    /* of the status line that it begins with; 0: none */
+	__u32 class;    /* of a status line; 0: none */
+	__u32 line;     /* where that begins, in bytes from the payload's first */
 	_Bool fin;
 	__u64 now_ns;
 };
@@ -108,6 +110,18 @@ COMPARE_INLINE void compare_finish(struct shadow_side *side, __u32 end)
 		side->length[(side->begun - 1) & (SHADOW_RESPONSES - 1)] = end - side->start;
 }
 
+/*
+ * Whether a segment of the shadow's that does not begin with a status line may have one all the same: it is HTTP/1's,
+ * and a response is due. The lock may be free.
+ */
+COMPARE_INLINE _Bool compare_is_due(const struct shadow_flow *flow)
+{
+	const struct shadow_side *shadow = &flow->shadow;
+
+	return shadow->begun && shadow->answered != flow->requests &&
+	       shadow->status[(shadow->begun - 1) & (SHADOW_RESPONSES - 1)] > 1;
+}
+
 /* Whether a response begins with this segment. */
 COMPARE_INLINE _Bool compare_begins(const struct shadow_flow *flow, const struct shadow_side *side,
 				    const struct compared_segment *segment)
@@ -119,7 +133,7 @@ COMPARE_INLINE _Bool compare_begins(const struct shadow_flow *flow, const struct
 	/* One that fills a hole may be older than what came last, but not than the last beginning. */
 	if (segment->class)
 		return !side->begun || segment->sequence == side->next ||
-		       sequence_after(segment->sequence, side->start);
+		       sequence_after(segment->sequence + segment->line, side->start);
 	if (side->answered == flow->requests || sequence_after(segment->sequence, side->next) ||
 	    !sequence_after(next, side->next))
 		return 0;
@@ -133,8 +147,8 @@ COMPARE_INLINE void compare_begin(struct shadow_flow *flow, struct shadow_side *
 	__u32 request;
 	__u64 then_ns;
 
-	compare_finish(side, segment->sequence);
-	side->start = segment->sequence;
+	compare_finish(side, segment->sequence + segment->line);
+	side->start = segment->sequence + segment->line;
 	side->status[side->begun & (SHADOW_RESPONSES - 1)] = segment->class;
 	side->begun++;
 	if (of_shadow) {

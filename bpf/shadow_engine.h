@@ -383,7 +383,7 @@ static __always_inline void engine_shadow_opens(struct engine *g, const struct f
 		flow->window_end = flow->first + window;
 		flow->server_next = p->sequence_next;
 		flow->progress_ns = now_ns;
-		shadow_speaks(p, flow, 0, now_ns, &comparison);
+		shadow_speaks(p, flow, (struct status_line){}, now_ns, &comparison);
 	}
 	bpf_spin_unlock(&flow->lock);
 	if (first && c) {
@@ -421,7 +421,7 @@ struct heard {
 	bool whole; /* both sides have ended, and know it */
 };
 
-static __always_inline void engine_hear(struct engine *g, const struct packet *p, __u32 window, __u32 class,
+static __always_inline void engine_hear(struct engine *g, const struct packet *p, __u32 window, struct status_line line,
 					struct heard *ret)
 {
 	struct shadow_flow *flow = g->flow;
@@ -432,7 +432,7 @@ static __always_inline void engine_hear(struct engine *g, const struct packet *p
 	bpf_spin_lock(&flow->lock);
 	ret->acknowledgement = shadow_acknowledge(p, flow, window, now_ns);
 	ret->answer = shadow_wants_acknowledgement(p, flow);
-	shadow_speaks(p, flow, class, now_ns, &comparison);
+	shadow_speaks(p, flow, line, now_ns, &comparison);
 	if (p->tcp_flags & TCP_FIN) {
 		flow->flags |= SHADOW_FLOW_SERVER_FIN;
 		if (flow->flags & SHADOW_FLOW_FIN)
@@ -447,11 +447,11 @@ static __always_inline void engine_hear(struct engine *g, const struct packet *p
 static __always_inline void engine_shadow_speaks(struct engine *g, const struct frame *f, const struct packet *p)
 {
 	__u32 window = offered_window(f, p, g->flow);
-	__u32 class = status_class(f, p);
+	struct status_line line = status_line_of(f, p, g->flow);
 	struct heard heard = {};
 	bool answered = false;
 
-	engine_hear(g, p, window, class, &heard);
+	engine_hear(g, p, window, line, &heard);
 	stash_release(g->flow);
 	if (heard.acknowledgement == ACKNOWLEDGES_TO_HOLE) {
 		engine_repair(g);

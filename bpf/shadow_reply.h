@@ -9,6 +9,7 @@
  */
 #include "shadow_compare.h"
 #include "shadow_stash.h"
+#include "status_search.h"
 #include "verdict.h"
 
 #define FEW_BYTES (3 * STASH_BYTES) /* in flight: too few to make three duplicates */
@@ -81,17 +82,34 @@ static __always_inline bool shadow_wants_acknowledgement(const struct packet *p,
 	return p->sequence_next != p->sequence || sequence_after(flow->server_next, p->sequence);
 }
 
+/* A status line in a segment. */
+struct status_line {
+	__u32 class; /* 0: there is none */
+	__u32 at;    /* in bytes from the payload's first */
+};
+
+static __always_inline struct status_line status_line_of(const struct frame *f, const struct packet *p,
+							 const struct shadow_flow *flow)
+{
+	struct status_line line = {.class = status_class(f, p)};
+
+	if (!line.class && compare_is_due(flow))
+		line.class = status_search(f, p, &line.at);
+	return line;
+}
+
 /*
  * A shadow's segment moves the mark of what it has sent: up to the highest that was seen, holes or not, since nobody
  * reads it. Under the lock.
  */
-static __always_inline void shadow_speaks(const struct packet *p, struct shadow_flow *flow, __u32 class, __u64 now_ns,
-					  struct comparison *ret)
+static __always_inline void shadow_speaks(const struct packet *p, struct shadow_flow *flow, struct status_line line,
+					  __u64 now_ns, struct comparison *ret)
 {
 	const struct compared_segment segment = {
 		.sequence = p->tcp_flags & TCP_SYN ? p->sequence + 1 : p->sequence,
 		.bytes = p->payload_bytes,
-		.class = class,
+		.class = line.class,
+		.line = line.at,
 		.fin = !!(p->tcp_flags & TCP_FIN),
 		.now_ns = now_ns,
 	};
@@ -139,7 +157,7 @@ static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, cons
 	enum verdict verdict = VERDICT_DROP;
 	struct comparison comparison = {};
 	__u64 now_ns = bpf_ktime_get_ns();
-	__u32 class = status_class(f, p);
+	struct status_line line = status_line_of(f, p, flow);
 	__u32 window = offered_window(f, p, flow);
 
 	if (flow->flags & SHADOW_FLOW_OVER)
@@ -151,7 +169,7 @@ static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, cons
 		shadow_acknowledge(p, flow, window, now_ns);
 		if (shadow_wants_acknowledgement(p, flow))
 			verdict = VERDICT_ACKNOWLEDGE;
-		shadow_speaks(p, flow, class, now_ns, &comparison);
+		shadow_speaks(p, flow, line, now_ns, &comparison);
 	}
 	ret->sequence = flow->sent;
 	ret->acknowledged = flow->server_next;

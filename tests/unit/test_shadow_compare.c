@@ -32,7 +32,7 @@ enum step_kind {
 
 struct step {
 	enum step_kind kind;
-	uint32_t at, bytes, class, ack;
+	uint32_t at, bytes, class, line, ack;
 	bool fin;
 	uint64_t ns;
 };
@@ -70,6 +70,7 @@ static void take(struct shadow_flow *flow, const struct step *s, struct shadow_c
 	struct compared_segment segment = {
 		.bytes = s->bytes,
 		.class = s->class,
+		.line = s->line,
 		.fin = s->fin,
 		.now_ns = s->ns,
 	};
@@ -150,6 +151,17 @@ static const struct trace traces[] = {
 	 .want = {.requests = 3, .responses = 3, .bytes = 40, .compared = 1, .first_bytes = 3,
 	  .first_byte_ns = 210 + 130 + 40, .production_first_bytes = 2, .production_first_byte_ns = 2},
 	 .pair = {{2, 2, 1, 4}}},
+	{.name = "a response may begin within a segment", .step = {
+		{.kind = REQUEST, .bytes = 1, .ns = 100}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2, .ns = 101},
+		{.kind = REQUEST, .at = 1, .bytes = 1, .ack = 10, .ns = 200},
+		{.kind = FROM_PRODUCTION, .at = 10, .bytes = 10, .class = 5, .ns = 201, .fin = true},
+		{.kind = FROM_SHADOW, .bytes = 10, .class = 2, .ns = 300},
+		{.kind = FROM_SHADOW, .at = 10, .bytes = 50, .class = 5, .line = 1, .ns = 301},
+		{.kind = FROM_SHADOW, .at = 10, .bytes = 50, .class = 5, .line = 1, .ns = 302},
+		{.kind = FROM_SHADOW, .at = 60, .fin = true}, {.kind = OVER}},
+	 .want = {.requests = 2, .responses = 2, .bytes = 60, .compared = 2, .first_bytes = 2, .first_byte_ns = 200 + 101,
+	  .production_first_bytes = 2, .production_first_byte_ns = 2},
+	 .pair = {{2, 2, 1, 1}, {5, 5, 1, 6}}},
 	{.name = "in other protocols the first data after a request are a response", .step = {
 		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10}, {.kind = FROM_PRODUCTION, .at = 10, .bytes = 10},
 		{.kind = FROM_SHADOW, .bytes = 10}, {.kind = FROM_SHADOW, .at = 10, .bytes = 11},
@@ -233,6 +245,22 @@ static uint32_t plain_difference(uint32_t production, uint32_t shadow)
 	if (bits > 31)
 		bits = 31;
 	return longer < 0 ? 32 + bits : bits;
+}
+
+/* Looking for it costs time. */
+static void a_status_line_is_looked_for_only_where_a_response_is_due(void **state)
+{
+	struct shadow_flow flow = {.requests = 2, .shadow = {.begun = 1, .answered = 1, .status = {2}}};
+
+	(void)state;
+	assert_true(compare_is_due(&flow));
+	flow.shadow.answered = 2;
+	assert_false(compare_is_due(&flow));
+	flow.shadow.answered = 1;
+	flow.shadow.status[0] = 0;
+	assert_false(compare_is_due(&flow));
+	flow.shadow.begun = flow.shadow.answered = 0;
+	assert_false(compare_is_due(&flow));
 }
 
 static void differences_in_length_are_counted_by_powers_of_two(void **state)
@@ -397,6 +425,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(traces_come_to_what_was_worked_out_by_hand),
+		cmocka_unit_test(a_status_line_is_looked_for_only_where_a_response_is_due),
 		cmocka_unit_test(differences_in_length_are_counted_by_powers_of_two),
 		cmocka_unit_test(the_faster_side_is_compared_as_far_as_it_is_remembered),
 		cmocka_unit_test(exchanges_at_random_are_counted_as_they_were_made_up),
