@@ -97,13 +97,16 @@ static __always_inline enum verdict guard_reply(const struct frame *f, const str
 		return VERDICT_DROP;
 	ret->service = b->service;
 	flow = shadow_of_reply(p, endpoint, &key);
-	if (flow) {
+	if (flow)
 		ret->service = key.service;
+	sh = bpf_map_lookup_elem(&shadows, &ret->service);
+	if (!sh)
+		return VERDICT_DROP;
+	ret->traffic_class = sh->traffic_class;
+	if (flow)
 		return p->protocol == IPPROTO_TCP ? shadow_reply_tcp(f, p, flow, key.service, ret)
 						  : shadow_reply_udp(p, flow, key.service);
-	}
-	sh = bpf_map_lookup_elem(&shadows, &ret->service);
-	if (sh && sh->engine == SHADOW_REPLAY && client_hop(&p->destination, &hop) == NEXT_HOP_LOCAL)
+	if (sh->engine == SHADOW_REPLAY && client_hop(&p->destination, &hop) == NEXT_HOP_LOCAL)
 		return VERDICT_PASS;
 	shadow_count_stray(ret->service);
 	/* So that it does not wait for somebody who has forgotten it. */

@@ -119,4 +119,28 @@ static __always_inline int rewrite_addresses(const struct frame *f, const struct
 	return 0;
 }
 
+/* The mark that says "a shadow's": DSCP in place of the client's. 0 or -1: the header is not in the frame. */
+static __always_inline int rewrite_traffic_class(const struct frame *f, const struct packet *p, __u8 class)
+{
+	struct ipv6hdr *ipv6;
+	struct iphdr *ipv4;
+
+	if (!class)
+		return 0;
+	if (p->ipv6) {
+		ipv6 = frame_at(f, p->l3, sizeof(*ipv6));
+		if (!ipv6)
+			return -1;
+		ipv6->priority = class >> 4;
+		ipv6->flow_lbl[0] = (class & 0xf) << 4 | (ipv6->flow_lbl[0] & 0xf);
+		return 0;
+	}
+	ipv4 = frame_at(f, p->l3, sizeof(*ipv4));
+	if (!ipv4)
+		return -1;
+	ipv4->check = checksum_apply(ipv4->check, checksum_difference(bpf_htons(ipv4->tos), bpf_htons((__u16) class)));
+	ipv4->tos = class;
+	return 0;
+}
+
 #endif
