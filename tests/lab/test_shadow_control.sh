@@ -109,7 +109,9 @@ test_the_shadow_sees_marked_packets_from_the_addresses_it_is_told()
 	[ "$(seen "not src 10.20.0.101 and not src 10.20.0.102")" -eq 0 ] || lab_fail "other sources"
 	[ "$(seen "src 10.20.0.101")" -gt 50 ] || lab_fail "the first source is not used"
 	[ "$(seen "src 10.20.0.102")" -gt 50 ] || lab_fail "the second source is not used"
-	[ "$(seen "ip[1] & 0xfc != 32")" -eq 0 ] || lab_fail "packets without the mark"
+	# All but pure acknowledgements, which are no copies.
+	[ "$(seen "ip[1] & 0xfc != 32 and (tcp[tcpflags] & 7 != 0 or ip[2:2] - ((ip[0] & 15) << 2) - ((tcp[12] & 0xf0) >> 2) != 0)")" \
+		-eq 0 ] || lab_fail "packets without the mark"
 	[ "$(seen "not $range")" -eq 0 ] || lab_fail "other ports"
 	reload "sample: 100" "pause: off"
 }
@@ -182,7 +184,7 @@ test_a_shadow_that_falls_behind_is_paused_and_goes_on_when_told()
 
 is_paused()
 {
-	lab_assert 'd["state"] == "paused" and d["reason"]' "$(shadow_status web4)"
+	lab_assert 'd["state"] == "paused" and bool(d["reason"])' "$(shadow_status web4)"
 }
 
 lab_begin

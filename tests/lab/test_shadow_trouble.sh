@@ -90,7 +90,7 @@ test_a_shadow_that_is_frozen()
 
 test_a_shadow_behind_a_firewall()
 {
-	trap 'lab_exec shadow nft delete table inet firewall 2>/dev/null' EXIT
+	trap 'lab_exec shadow nft delete table inet firewall 2>/dev/null || true' EXIT
 	lab_exec shadow nft -f - <<-END
 		table inet firewall {
 			chain input {
