@@ -11,6 +11,7 @@ import asyncio
 import collections
 import hashlib
 import json
+import math
 import random
 import socket
 import struct
@@ -144,7 +145,7 @@ async def requests(options):
 
 
 def upload(options):
-    """--connections one after the other, of one request each, with a body of --bytes."""
+    """--connections one after the other, of one request each, with a body of --bytes, at --rate at most."""
     failed, said = 0, []
     begin = time.monotonic()
     for number in range(1, options.connections + 1):
@@ -154,7 +155,9 @@ def upload(options):
             connection.sendall(f"POST /100 HTTP/1.1\r\nHost: upload\r\nX-Run: {options.run}\r\nX-Id: {name}\r\n"
                                f"Content-Length: {options.bytes}\r\n\r\n".encode())
             left, rng = options.bytes, random.Random(f"{options.seed} {number}")
+            first = time.monotonic()
             while left:
+                time.sleep(max(0, first + (options.bytes - left) / options.rate - time.monotonic()))
                 data = body_of(rng, min(left, 1 << 18))
                 digest.update(data)
                 connection.sendall(data)
@@ -227,6 +230,7 @@ def main():
         sub.add_argument("--body", type=int, default=60000, help="bytes at most")
         if function is upload:
             sub.add_argument("--bytes", type=int, required=True)
+            sub.add_argument("--rate", type=float, default=math.inf, help="bytes a second")
         if function is not requests:
             continue
         sub.add_argument("--concurrency", type=int, default=32)
