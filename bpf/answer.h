@@ -42,6 +42,7 @@ static __always_inline void answer_ipv4(const struct packet *p, __u8 protocol, _
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->version = 4;
 	ret->ihl = sizeof(*ret) / 4;
+	ret->tos = p->answer_class;
 	ret->tot_len = bpf_htons(sizeof(*ret) + bytes);
 	ret->frag_off = bpf_htons(0x4000); /* don't fragment */
 	ret->ttl = ANSWER_HOP_LIMIT;
@@ -56,6 +57,8 @@ static __always_inline void answer_ipv6(const struct packet *p, __u8 protocol, _
 {
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->version = 6;
+	ret->priority = p->answer_class >> 4;
+	ret->flow_lbl[0] = p->answer_class << 4;
 	ret->payload_len = bpf_htons(bytes);
 	ret->nexthdr = protocol;
 	ret->hop_limit = ANSWER_HOP_LIMIT;

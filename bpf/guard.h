@@ -84,7 +84,7 @@ static __always_inline bool guard_is_link_business(const struct frame *f)
 }
 
 /* A TCP segment or datagram from a shadow's own address and port. */
-static __always_inline enum verdict guard_reply(const struct frame *f, const struct packet *p, __u32 endpoint,
+static __always_inline enum verdict guard_reply(const struct frame *f, struct packet *p, __u32 endpoint,
 						struct departure *ret)
 {
 	struct backend *b = bpf_map_lookup_elem(&backends, &endpoint);
@@ -102,9 +102,9 @@ static __always_inline enum verdict guard_reply(const struct frame *f, const str
 	sh = bpf_map_lookup_elem(&shadows, &ret->service);
 	if (!sh)
 		return VERDICT_DROP;
-	ret->traffic_class = sh->traffic_class;
+	p->answer_class = sh->traffic_class;
 	if (flow)
-		return p->protocol == IPPROTO_TCP ? shadow_reply_tcp(f, p, flow, key.service, ret)
+		return p->protocol == IPPROTO_TCP ? shadow_reply_tcp(f, p, flow, &key, ret)
 						  : shadow_reply_udp(p, flow, key.service);
 	if (sh->engine == SHADOW_REPLAY && client_hop(&p->destination, &hop) == NEXT_HOP_LOCAL)
 		return VERDICT_PASS;

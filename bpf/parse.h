@@ -68,6 +68,7 @@ struct packet {
 	__u8 tcp_flags;     /* 0 for UDP */
 	__u8 malformed;
 	__u8 tcp_header_bytes;
+	__u8 answer_class;   /* what an answer to it is marked with; 0: nothing */
 	__u8 opens;          /* a connection's first packet: for UDP any may be */
 	__u8 fragment;       /* enum fragment_kind */
 	__be32 fragment_id;  /* with @fragment */

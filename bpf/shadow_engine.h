@@ -78,28 +78,34 @@ static __always_inline bool engine_take(struct shadow_flow *flow, __u32 sequence
 
 /**
  * engine_pump - send what waits, in order, as far as the shadow's window goes
+ * @key: of the connection that the CPU's struct emission has been begun for
  * @probe: one segment also where the window is closed (RFC 9293, 3.8.6.1)
+ *
+ * A function of its own to the verifier, as many ways lead here.
  * Return: how many segments were sent; each has acknowledged what the shadow sent.
  */
-static __always_inline __u32 engine_pump(struct engine *g, bool probe)
+__noinline int engine_pump(struct __sk_buff *skb, const struct flow_key *key, int probe)
 {
+	struct shadow_flow *flow = key ? bpf_map_lookup_elem(&shadow_flows, key) : NULL;
+	struct shadow_scratch *space = shadow_space();
 	struct stash_segment *segment;
-	__u32 done = 0;
+	__u32 sequence, bytes;
+	int done = 0;
+	bool push;
 
+	if (!flow || !space)
+		return 0;
 	for (__u32 i = 0; i < PUMP_AT_ONCE; i++) {
-		__u32 sequence = engine_sent(g);
-		__u32 bytes;
-		bool push;
-
-		segment = stash_find(g->flow, sequence);
+		sequence = *(volatile __u32 *)&flow->sent;
+		segment = stash_find(flow, sequence);
 		if (!segment)
 			break;
 		bytes = segment->bytes;
 		push = segment->push;
-		if (!engine_take(g->flow, sequence, bytes, probe))
+		if (!engine_take(flow, sequence, bytes, probe))
 			break;
 		probe = false;
-		if (emit_data(g->skb, &g->space->emission, sequence, bytes, push, engine_heard(g)) == 0)
+		if (emit_data(skb, &space->emission, sequence, bytes, push, *(volatile __u32 *)&flow->server_next) == 0)
 			done++;
 	}
 	return done;
@@ -273,7 +279,7 @@ static __always_inline void engine_client_data(struct engine *g, const struct pa
 		engine_end(g, open ? SHADOW_OVERRUN : SHADOW_LATE, true);
 	if (result != STASH_OK)
 		return;
-	engine_pump(g, false);
+	engine_pump(g->skb, &g->key, false);
 	engine_finish(g);
 }
 
@@ -390,7 +396,7 @@ static __always_inline void engine_shadow_opens(struct engine *g, const struct f
 		c->connected++;
 		histogram_add(&c->connect, now_ns - flow->opened_ns);
 	}
-	said = engine_pump(g, false) > 0;
+	said = engine_pump(g->skb, &g->key, false) > 0;
 	said |= engine_finish(g);
 	if (!said)
 		emit_bare(g->skb, &g->space->emission, TCP_ACK, engine_sent(g), engine_heard(g));
@@ -452,12 +458,12 @@ static __always_inline void engine_shadow_speaks(struct engine *g, const struct 
 	bool answered = false;
 
 	engine_hear(g, p, window, line, &heard);
-	stash_release(g->flow);
+	stash_release(&g->key);
 	if (heard.acknowledgement == ACKNOWLEDGES_TO_HOLE) {
 		engine_repair(g);
 		answered = true;
 	}
-	answered |= engine_pump(g, false) > 0;
+	answered |= engine_pump(g->skb, &g->key, false) > 0;
 	answered |= engine_finish(g);
 	if (heard.answer && !answered)
 		emit_bare(g->skb, &g->space->emission, TCP_ACK, engine_sent(g), engine_heard(g));
@@ -522,7 +528,7 @@ static __always_inline void engine_kick(struct engine *g, const struct mirror_ki
 		engine_presume_lost(flow);
 		engine_repair(g);
 	}
-	engine_pump(g, engine_sent(g) == *(volatile __u32 *)&flow->acked);
+	engine_pump(g->skb, &g->key, engine_sent(g) == *(volatile __u32 *)&flow->acked);
 	engine_finish(g);
 }
 

@@ -152,7 +152,8 @@ static __always_inline enum verdict shadow_reply_late(const struct packet *p, co
  * Return: VERDICT_DROP, VERDICT_ACKNOWLEDGE, VERDICT_RESET, or VERDICT_HAND_OVER: it needs thought.
  */
 static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, const struct packet *p,
-						     struct shadow_flow *flow, __u32 service, struct departure *ret)
+						     struct shadow_flow *flow, const struct flow_key *key,
+						     struct departure *ret)
 {
 	enum verdict verdict = VERDICT_DROP;
 	struct comparison comparison = {};
@@ -176,8 +177,8 @@ static __always_inline enum verdict shadow_reply_tcp(const struct frame *f, cons
 	bpf_spin_unlock(&flow->lock);
 	if (verdict == VERDICT_HAND_OVER)
 		return verdict;
-	comparison_count(service, &comparison);
-	stash_release(flow);
+	comparison_count(key->service, &comparison);
+	stash_release(key);
 	return verdict;
 }
 

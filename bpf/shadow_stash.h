@@ -53,32 +53,39 @@ static __always_inline struct stash_segment *stash_find(const struct shadow_flow
 	return bpf_map_lookup_elem(&stash, &key);
 }
 
-/* Lets go of what has been acknowledged: a bounded number of segments, the rest next time. */
-static __always_inline void stash_release(struct shadow_flow *flow)
+/**
+ * stash_release - let go of what has been acknowledged: a bounded number of segments, the rest next time
+ * A function of its own to the verifier. Return: how many.
+ */
+__weak __noinline int stash_release(const struct flow_key *key)
 {
-	struct stash_key key = {.serial = flow->serial};
+	struct shadow_flow *flow = key ? bpf_map_lookup_elem(&shadow_flows, key) : NULL;
+	struct stash_key at = {.serial = flow ? flow->serial : 0};
 	struct stash_segment *segment;
-	__u32 bytes;
+	__u32 bytes, done;
 	bool ours;
 
-	for (__u32 i = 0; i < STASH_FREED_AT_ONCE; i++) {
-		key.sequence = flow->freed;
-		if (!sequence_after(flow->acked, key.sequence))
-			return;
-		segment = bpf_map_lookup_elem(&stash, &key);
+	if (!flow)
+		return 0;
+	for (done = 0; done < STASH_FREED_AT_ONCE; done++) {
+		at.sequence = flow->freed;
+		if (!sequence_after(flow->acked, at.sequence))
+			break;
+		segment = bpf_map_lookup_elem(&stash, &at);
 		if (!segment)
-			return;
+			break;
 		bytes = segment->bytes;
 		bpf_spin_lock(&flow->lock);
-		ours = flow->freed == key.sequence && !sequence_after(key.sequence + bytes, flow->acked);
+		ours = flow->freed == at.sequence && !sequence_after(at.sequence + bytes, flow->acked);
 		if (ours)
-			flow->freed = key.sequence + bytes;
+			flow->freed = at.sequence + bytes;
 		bpf_spin_unlock(&flow->lock);
 		if (!ours)
-			return;
-		bpf_map_delete_elem(&stash, &key);
+			break;
+		bpf_map_delete_elem(&stash, &at);
 		__sync_fetch_and_sub(&flow->waiting, 1);
 	}
+	return done;
 }
 
 #endif

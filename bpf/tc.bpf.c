@@ -5,7 +5,6 @@
  */
 #include "icmp.h"
 
-#define TC_ACT_REDIRECT 7                       /* what bpf_redirect() returns */
 #define TC_ACT_UNSPEC (-1)                      /* on to the filters of others, where TC_ACT_OK would be the end */
 #define HEADERS_PULLED 256U                     /* what nearly every packet has of headers, and more */
 #define HEADERS_PULLED_RARE (HEADERS_MAX + 64U) /* and what any may have */
@@ -404,16 +403,10 @@ int headgate_tc_shadow(struct __sk_buff *skb)
 	struct scratch *space = scratch_space();
 	struct frame f = frame_pulled(skb, HEADERS_PULLED);
 	struct departure to = {};
-	int action;
 
 	if (!space)
 		return TC_ACT_SHOT;
-	action = carry_out(skb, &f, space, split_shadow(&f, &space->packet, &to), &to);
-	if (action != TC_ACT_REDIRECT || !to.traffic_class)
-		return action;
-	f = frame_pulled(skb, HEADERS_PULLED);
-	rewrite_traffic_class(&f, &space->packet, to.traffic_class);
-	return action;
+	return carry_out(skb, &f, space, split_shadow(&f, &space->packet, &to), &to);
 }
 
 char LICENSE[] __weak SEC("license") = "Dual BSD/GPL";

@@ -51,8 +51,7 @@ struct departure {
 	__u16 mtu; /* VERDICT_TOO_BIG: how large a packet may be */
 	__u8 edit; /* enum edit */
 	__u8 reply;
-	__u8 opened;        /* it counts as a connection's first */
-	__u8 traffic_class; /* of answers to a shadow; 0: none */
+	__u8 opened; /* it counts as a connection's first */
 };
 
 #endif

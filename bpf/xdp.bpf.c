@@ -317,12 +317,8 @@ int headgate_xdp_shadow(struct xdp_md *ctx)
 	if (!space)
 		return XDP_DROP;
 	action = carry_out(ctx, &f, space, split_shadow(&f, &space->packet, &to), &to);
-	if (action != XDP_TX)
-		return action;
-	f = frame_of(ctx);
-	rewrite_traffic_class(&f, &space->packet, to.traffic_class);
 	/* veth wakes its peer for what is transmitted only where that runs a program too. */
-	return bpf_redirect_map(&devices, ctx->ingress_ifindex, XDP_TX);
+	return action == XDP_TX ? bpf_redirect_map(&devices, ctx->ingress_ifindex, XDP_TX) : action;
 }
 
 /*
