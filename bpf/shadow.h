@@ -170,6 +170,17 @@ static __always_inline struct shadow_flow *shadow_of_reply(const struct packet *
 	return source && address_same(source, &p->destination) ? flow : NULL;
 }
 
+/* By a key that another function has, from which Linux 6.1 takes none. */
+static __always_inline struct shadow_flow *shadow_find(const struct flow_key *key)
+{
+	struct flow_key own;
+
+	if (!key)
+		return NULL;
+	own = *key;
+	return bpf_map_lookup_elem(&shadow_flows, &own);
+}
+
 /* --- opening --- */
 
 static __always_inline int shadow_port_key(const struct shadow_flow *flow, struct source_port_key *ret)

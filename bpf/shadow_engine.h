@@ -86,7 +86,7 @@ static __always_inline bool engine_take(struct shadow_flow *flow, __u32 sequence
  */
 __noinline int engine_pump(struct __sk_buff *skb, const struct flow_key *key, int probe)
 {
-	struct shadow_flow *flow = key ? bpf_map_lookup_elem(&shadow_flows, key) : NULL;
+	struct shadow_flow *flow = shadow_find(key);
 	struct shadow_scratch *space = shadow_space();
 	struct stash_segment *segment;
 	__u32 sequence, bytes;

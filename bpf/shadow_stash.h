@@ -59,7 +59,7 @@ static __always_inline struct stash_segment *stash_find(const struct shadow_flow
  */
 __weak __noinline int stash_release(const struct flow_key *key)
 {
-	struct shadow_flow *flow = key ? bpf_map_lookup_elem(&shadow_flows, key) : NULL;
+	struct shadow_flow *flow = shadow_find(key);
 	struct stash_key at = {.serial = flow ? flow->serial : 0};
 	struct stash_segment *segment;
 	__u32 bytes, done;
