@@ -4,10 +4,11 @@
 #   tests/run.sh [BUILD [SUITE[:CASE]]]
 #
 # Runs every suite, or those whose name contains SUITE (of a lab suite, the cases whose name contains CASE), and says at
-# the end how many cases passed and failed.
+# the end how many cases passed and failed. SUITES_JOBS=1 has lab suites run one by one, each shown as it goes.
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
+SUITES_JOBS=${SUITES_JOBS:-3}
 # shellcheck source=tests/suites.sh
 . tests/suites.sh
 suites_begin "${1:-build}" "${2:-}"

@@ -5,11 +5,12 @@
 # or runs nothing is a failure.
 
 SUITES_SLOWNESS=${SUITES_SLOWNESS:-1} # how many times the usual a suite may take
+SUITES_JOBS=${SUITES_JOBS:-1}         # how many slow suites run side by side
 
 passed=0
 failed=0
 failures=()
-child=
+declare -A running=() # by pid: when it began, how, its output, its name
 
 # What to run: every suite, or those whose name contains SUITE (of a lab suite, the cases whose name contains CASE).
 suites_begin() # BUILD [SUITE[:CASE]]
@@ -20,35 +21,65 @@ suites_begin() # BUILD [SUITE[:CASE]]
 	case $filter in
 	*:*) LAB_FILTER=${filter#*:} filter=${filter%%:*} ;;
 	esac
-	output=$(mktemp)
-	trap 'rm -f "$output"' EXIT
+	outputs=$(mktemp -d)
+	trap 'rm -rf "$outputs"' EXIT
 	trap 'suites_stop 130' INT
 	trap 'suites_stop 143' TERM
 }
 
 suites_stop() # STATUS
 {
-	[ -z "$child" ] || { kill "$child" && wait "$child"; } 2>/dev/null
+	[ ${#running[@]} -eq 0 ] || { kill "${!running[@]}" && wait "${!running[@]}"; } 2>/dev/null
 	exit "$1"
 }
 
-# Runs one suite: its output is kept, and shown at once when it is slow (live) or afterwards when it fails.
+# Runs one suite: its output is kept, and shown at once when it is slow (live) or afterwards when it fails. Of slow ones
+# SUITES_JOBS run side by side, as most of their time is waiting; then nothing is shown before they have ended.
 suite() # quiet|live NAME SECONDS CMD...
 {
-	local how=$1 name=$2 limit=$3 code ok not_ok skipped planned begin=$SECONDS
+	local how=$1 name=$2 limit=$3 alone=1 output
 	shift 3
 	[[ $name == *"$filter"* ]] || return 0
-	: >"$output"
-	[ "$how" = quiet ] || printf '%s\n' "$name"
+	if [ "$how" = live ] && [ "$SUITES_JOBS" -gt 1 ]; then
+		[ ${#running[@]} -lt "$SUITES_JOBS" ] || suite_reap
+		how=quiet alone=
+	else
+		suites_reap_all
+	fi
+	output=$(mktemp "$outputs/XXXXXX")
 	timeout --foreground -k 10 $((limit * SUITES_SLOWNESS)) "$@" >"$output" 2>&1 </dev/null &
-	child=$!
-	[ "$how" = quiet ] || tail -n +1 -f --pid=$child -s 0.2 "$output" &
-	local shower=$!
-	wait "$child"
-	code=$?
-	child=
-	[ "$how" = quiet ] || wait "$shower"
+	running[$!]="$SECONDS $how $output $name"
+	[ -n "$alone" ] || return 0
+	if [ "$how" = live ]; then
+		printf '%s\n' "$name"
+		tail -n +1 -f --pid=$! -s 0.2 "$output" &
+		wait $!
+	fi
+	suites_reap_all
+}
 
+suites_reap_all()
+{
+	while [ ${#running[@]} -gt 0 ]; do
+		suite_reap
+	done
+}
+
+# Waits for one of those that run, and says how it went.
+suite_reap()
+{
+	local pid code begin how output name
+	wait -n -p pid "${!running[@]}"
+	code=$?
+	read -r begin how output name <<<"${running[$pid]}"
+	unset "running[$pid]"
+	suite_judge "$name" "$how" "$output" $code "$begin"
+	rm -f "$output"
+}
+
+suite_judge() # NAME HOW OUTPUT STATUS BEGIN
+{
+	local name=$1 how=$2 output=$3 code=$4 begin=$5 ok not_ok skipped planned
 	ok=$(grep -c '^ok ' "$output")
 	skipped=$(grep -cE '^(not )?ok [0-9]+ # SKIP' "$output")
 	not_ok=$(($(grep -c '^not ok ' "$output") - skipped))
@@ -56,7 +87,7 @@ suite() # quiet|live NAME SECONDS CMD...
 	while read -r line; do
 		failures+=("$name: $line")
 	done < <(sed -n '/# SKIP/d; s/^not ok [0-9]* *-* *//p' "$output")
-	if { [ $code -ne 0 ] && [ "$not_ok" -eq 0 ]; } || [ $((ok + not_ok + skipped)) -lt "$planned" ] ||
+	if { [ "$code" -ne 0 ] && [ "$not_ok" -eq 0 ]; } || [ $((ok + not_ok + skipped)) -lt "$planned" ] ||
 		{ [ $((ok + not_ok)) -eq 0 ] && [ -z "$LAB_FILTER" ]; }; then
 		not_ok=$((not_ok + 1))
 		failures+=("$name: crashed, hung or ran nothing (exit status $code)")
@@ -107,6 +138,7 @@ script_suites() # FOLDER SCRIPT...
 # Says how it went; succeeds when all did.
 suites_end()
 {
+	suites_reap_all
 	if [ ${#failures[@]} -gt 0 ]; then
 		printf '\nFailures:\n'
 		printf '  %s\n' "${failures[@]}"
