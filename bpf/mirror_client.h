@@ -89,7 +89,7 @@ static __always_inline void mirror_end(struct shadow_flow *flow, __u32 service, 
 
 	bpf_spin_lock(&flow->lock);
 	if (!(flow->flags & SHADOW_FLOW_OVER))
-		compare_end(flow, &comparison);
+		compare_end(flow, end, &comparison);
 	first = shadow_ends(flow, end);
 	bpf_spin_unlock(&flow->lock);
 	if (!first)

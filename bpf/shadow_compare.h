@@ -204,18 +204,31 @@ COMPARE_INLINE void compare_response(struct shadow_flow *flow, _Bool of_shadow, 
 	compare_pair(flow, &ret->pair[1]);
 }
 
-/**
- * compare_end - the shadow's side is over: what it has not answered, it will not
- *
- * Called once for a connection, before it is SHADOW_FLOW_DEGRADED where it has not ended whole by the shadow's doing.
- * Where production's replies do not come by here it counts as having answered every request.
+/*
+ * Requests that production answered and the shadow did not (yet). Where production's replies do not come by here it
+ * counts as having answered them all.
  */
-COMPARE_INLINE void compare_end(struct shadow_flow *flow, struct comparison *ret)
+COMPARE_INLINE __u32 compare_unanswered(const struct shadow_flow *flow)
 {
 	__u32 answered = flow->production.flags & SHADOW_SIDE_OPEN ? flow->production.answered : flow->requests;
 
-	if (!(flow->flags & SHADOW_FLOW_DEGRADED) && answered > flow->shadow.answered)
-		ret->unanswered = answered - flow->shadow.answered;
+	return answered > flow->shadow.answered ? answered - flow->shadow.answered : 0;
+}
+
+/**
+ * compare_end - the shadow's side is over: what it has not answered, it will not
+ *
+ * Called once for a connection, before it is SHADOW_FLOW_DEGRADED. Nothing is unanswered where the shadow was not let
+ * answer, as when the client has reset.
+ */
+COMPARE_INLINE void compare_end(struct shadow_flow *flow, enum shadow_end end, struct comparison *ret)
+{
+	const __u32 by_shadow = 1 << SHADOW_LATE | 1 << SHADOW_OVERRUN | 1 << SHADOW_NO_ANSWER | 1 << SHADOW_REFUSED |
+				1 << SHADOW_RESET | 1 << SHADOW_LINGERED;
+	_Bool ended = end == SHADOW_WHOLE && flow->flags & (SHADOW_FLOW_FIN | SHADOW_FLOW_UDP);
+
+	if (!(flow->flags & SHADOW_FLOW_DEGRADED) && (ended || 1U << (end & 31) & by_shadow))
+		ret->unanswered = compare_unanswered(flow);
 }
 
 /* The bucket of LENGTH_DIFFERENCES for a pair. */

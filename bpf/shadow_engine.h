@@ -46,7 +46,7 @@ static __always_inline void engine_end(struct engine *g, enum shadow_end end, bo
 
 	bpf_spin_lock(&flow->lock);
 	if (!(flow->flags & SHADOW_FLOW_OVER))
-		compare_end(flow, &comparison);
+		compare_end(flow, end, &comparison);
 	first = shadow_ends(flow, end);
 	open = flow->flags & SHADOW_FLOW_OPEN;
 	bpf_spin_unlock(&flow->lock);
@@ -404,7 +404,7 @@ static __always_inline void engine_shadow_opens(struct engine *g, const struct f
 
 /*
  * A RST: it counts only where it can be meant for this connection (RFC 9293, 3.10.7.3). A shadow that resets after all
- * has been said has heard all.
+ * has been said has heard all, if it has answered: what its kernel has it need not have read.
  */
 static __always_inline void engine_shadow_resets(struct engine *g, const struct packet *p)
 {
@@ -417,7 +417,10 @@ static __always_inline void engine_shadow_resets(struct engine *g, const struct 
 	}
 	if (!shadow_reset_is_plausible(p, flow->server_next))
 		return;
-	engine_end(g, flow->flags & SHADOW_FLOW_FIN && shadow_has_all(flow) ? SHADOW_WHOLE : SHADOW_RESET, false);
+	engine_end(g,
+		   flow->flags & SHADOW_FLOW_FIN && shadow_has_all(flow) && !compare_unanswered(flow) ? SHADOW_WHOLE
+												      : SHADOW_RESET,
+		   false);
 }
 
 /* What an open connection's segment says. Under the lock. */

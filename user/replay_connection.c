@@ -55,13 +55,6 @@ static void watch(struct replay_connection *c, uint32_t events)
 
 /* --- its end --- */
 
-/* Whose doing it was: what else a shadow would have answered is not known then. */
-static bool is_of_shadow(enum shadow_end end)
-{
-	return end == SHADOW_WHOLE || end == SHADOW_NO_ANSWER || end == SHADOW_REFUSED || end == SHADOW_RESET ||
-	       end == SHADOW_LINGERED;
-}
-
 static void close_socket(struct replay_connection *c)
 {
 	if (c->fd < 0)
@@ -90,13 +83,12 @@ void replay_connection_end(struct replay_connection *c, enum shadow_end end)
 	known = find_flow(c, &flow);
 	if (c->shadow_ended)
 		replay_answers_end(&c->answers, counters);
-	if (known && is_of_shadow(end)) {
+	if (known) {
 		flow.shadow = c->answers.side;
-		compare_end(&flow, &unanswered);
+		compare_end(&flow, end, &unanswered);
 		counters->unanswered += unanswered.unanswered;
-	}
-	if (known)
 		waits = compare(c, &flow);
+	}
 	counters->ended[end]++;
 	close_socket(c);
 	replay_stream_close(&c->stream);

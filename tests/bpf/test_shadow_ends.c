@@ -260,9 +260,25 @@ static void a_shadow_that_resets_after_all_was_said_has_heard_all(void **state)
 	talk_open(&t);
 	say_something(&t);
 	talk_client(&t, FIN | ACK, 100, 0);
-	talk_shadow(&t, RST | ACK, 0, 0, 100);
+	talk_shadow(&t, ACK, 0, 50, 100);
+	talk_hear_acknowledgement(&t, 100);
+	talk_shadow(&t, RST | ACK, 50, 0, 100);
 	talk_hear_nothing(&t);
 	talk_assert_ended(&t, 1, SHADOW_WHOLE);
+}
+
+/* Its kernel had it all; who reads does not reset, but answers. */
+static void a_shadow_that_resets_instead_of_an_answer_has_not_heard_all(void **state)
+{
+	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
+
+	talk_open(&t);
+	say_something(&t);
+	talk_client(&t, FIN | ACK, 100, 0);
+	talk_shadow(&t, RST | ACK, 0, 0, 100);
+	talk_hear_nothing(&t);
+	talk_assert_ended(&t, 1, SHADOW_RESET);
+	assert_int_equal(rig_counters(t.rig, t.service).unanswered, 1);
 }
 
 /* --- by the daemon --- */
@@ -357,6 +373,7 @@ int main(void)
 		TEST(a_refused_connection_is_counted_as_that),
 		TEST(the_shadows_reset_ends_it),
 		TEST(a_shadow_that_resets_after_all_was_said_has_heard_all),
+		TEST(a_shadow_that_resets_instead_of_an_answer_has_not_heard_all),
 		TEST(the_daemon_may_end_it_for_any_reason),
 		TEST(a_connection_without_a_syn_ack_is_taken_back),
 		TEST(a_new_connection_from_the_same_port_ends_the_old_one),

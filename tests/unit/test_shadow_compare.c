@@ -26,7 +26,7 @@ enum step_kind {
 	REQUEST = 1, /* .at: first byte of the client's, .bytes, .ack: of production's bytes */
 	FROM_PRODUCTION,
 	FROM_SHADOW,
-	OVER,    /* the shadow's side is */
+	OVER,    /* the shadow's side is, by .end */
 	DEGRADE, /* the engine says that the shadow did not get everything */
 };
 
@@ -34,6 +34,7 @@ struct step {
 	enum step_kind kind;
 	uint32_t at, bytes, class, line, ack;
 	bool fin;
+	enum shadow_end end;
 	uint64_t ns;
 };
 
@@ -91,7 +92,8 @@ static void take(struct shadow_flow *flow, const struct step *s, struct shadow_c
 		compare_response(flow, true, &segment, &result);
 		break;
 	case OVER:
-		compare_end(flow, &result);
+		flow->flags |= s->fin ? SHADOW_FLOW_FIN : 0;
+		compare_end(flow, s->end, &result);
 		break;
 	case DEGRADE:
 		flow->flags |= SHADOW_FLOW_DEGRADED;
@@ -106,7 +108,7 @@ static const struct trace traces[] = {
 		{.kind = REQUEST, .bytes = 100, .ns = 1000},
 		{.kind = FROM_PRODUCTION, .bytes = 500, .class = 2, .fin = true, .ns = 1500},
 		{.kind = FROM_SHADOW, .bytes = 500, .class = 2, .ns = 1700},
-		{.kind = FROM_SHADOW, .at = 500, .fin = true}, {.kind = OVER}},
+		{.kind = FROM_SHADOW, .at = 500, .fin = true}, {.kind = OVER, .fin = true}},
 	 .want = {.requests = 1, .responses = 1, .bytes = 500, .compared = 1, .first_bytes = 1, .first_byte_ns = 700,
 	  .production_first_bytes = 1, .production_first_byte_ns = 500},
 	 .pair = {{2, 2, 1, 0}}},
@@ -121,7 +123,7 @@ static const struct trace traces[] = {
 	 .pair = {{2, 5, 1, 7}}},
 	{.name = "a shadow that ends before production waits for it", .step = {
 		{.kind = REQUEST, .bytes = 100},
-		{.kind = FROM_SHADOW, .bytes = 500, .class = 2, .fin = true}, {.kind = OVER},
+		{.kind = FROM_SHADOW, .bytes = 500, .class = 2, .fin = true}, {.kind = OVER, .fin = true},
 		{.kind = FROM_PRODUCTION, .bytes = 300, .class = 2},
 		{.kind = FROM_PRODUCTION, .at = 300, .bytes = 200, .fin = true}},
 	 .want = {.requests = 1, .responses = 1, .bytes = 500, .compared = 1, .first_bytes = 1, .production_first_bytes = 1,
@@ -138,7 +140,7 @@ static const struct trace traces[] = {
 		{.kind = REQUEST, .bytes = 100},
 		{.kind = FROM_SHADOW, .at = 100, .bytes = 100}, {.kind = FROM_SHADOW, .bytes = 100, .class = 4},
 		{.kind = FROM_SHADOW, .at = 200, .fin = true},
-		{.kind = FROM_PRODUCTION, .bytes = 210, .class = 2, .fin = true}, {.kind = OVER}},
+		{.kind = FROM_PRODUCTION, .bytes = 210, .class = 2, .fin = true}, {.kind = OVER, .fin = true}},
 	 .want = {.requests = 1, .responses = 1, .bytes = 200, .compared = 1, .first_bytes = 1, .production_first_bytes = 1},
 	 .pair = {{2, 4, 1, 32 + 4}}},
 	{.name = "a shadow that is behind answers requests in order", .step = {
@@ -158,7 +160,7 @@ static const struct trace traces[] = {
 		{.kind = FROM_SHADOW, .bytes = 10, .class = 2, .ns = 300},
 		{.kind = FROM_SHADOW, .at = 10, .bytes = 50, .class = 5, .line = 1, .ns = 301},
 		{.kind = FROM_SHADOW, .at = 10, .bytes = 50, .class = 5, .line = 1, .ns = 302},
-		{.kind = FROM_SHADOW, .at = 60, .fin = true}, {.kind = OVER}},
+		{.kind = FROM_SHADOW, .at = 60, .fin = true}, {.kind = OVER, .fin = true}},
 	 .want = {.requests = 2, .responses = 2, .bytes = 60, .compared = 2, .first_bytes = 2, .first_byte_ns = 200 + 101,
 	  .production_first_bytes = 2, .production_first_byte_ns = 2},
 	 .pair = {{2, 2, 1, 1}, {5, 5, 1, 6}}},
@@ -179,17 +181,28 @@ static const struct trace traces[] = {
 	{.name = "requests that production answered and the shadow did not are unanswered", .step = {
 		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2},
 		{.kind = REQUEST, .at = 1, .bytes = 1, .ack = 10}, {.kind = FROM_PRODUCTION, .at = 10, .bytes = 10, .class = 2, .fin = true},
-		{.kind = FROM_SHADOW, .bytes = 10, .class = 2, .fin = true}, {.kind = OVER}},
+		{.kind = FROM_SHADOW, .bytes = 10, .class = 2, .fin = true}, {.kind = OVER, .fin = true}},
 	 .want = {.requests = 2, .responses = 1, .bytes = 10, .unanswered = 1, .compared = 1, .first_bytes = 1,
 	  .production_first_bytes = 2}, .pair = {{2, 2, 1, 0}}},
+	{.name = "nor where the shadow gave up", .step = {
+		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2},
+		{.kind = OVER, .end = SHADOW_RESET}},
+	 .want = {.requests = 1, .unanswered = 1, .production_first_bytes = 1}},
+	{.name = "but not where the client gave up", .step = {
+		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2}, {.kind = OVER}},
+	 .want = {.requests = 1, .production_first_bytes = 1}},
+	{.name = "or something was lost", .step = {
+		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2},
+		{.kind = OVER, .fin = true, .end = SHADOW_LOST}},
+	 .want = {.requests = 1, .production_first_bytes = 1}},
 	{.name = "a response that was cut off is not compared", .step = {
 		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2, .fin = true},
-		{.kind = FROM_SHADOW, .bytes = 5, .class = 2}, {.kind = OVER}},
+		{.kind = FROM_SHADOW, .bytes = 5, .class = 2}, {.kind = OVER, .fin = true}},
 	 .want = {.requests = 1, .responses = 1, .bytes = 5, .first_bytes = 1, .production_first_bytes = 1}},
 	{.name = "a connection that the shadow did not get whole is not compared", .step = {
 		{.kind = REQUEST, .bytes = 1}, {.kind = FROM_PRODUCTION, .bytes = 10, .class = 2}, {.kind = DEGRADE},
 		{.kind = REQUEST, .at = 1, .bytes = 1, .ack = 10}, {.kind = FROM_PRODUCTION, .at = 10, .fin = true},
-		{.kind = FROM_SHADOW, .bytes = 10, .class = 2, .fin = true}, {.kind = OVER}},
+		{.kind = FROM_SHADOW, .bytes = 10, .class = 2, .fin = true}, {.kind = OVER, .fin = true}},
 	 .want = {.requests = 1, .production_first_bytes = 1}},
 };
 /* clang-format on */
@@ -397,7 +410,7 @@ static void exchange_at_random(struct random *seed)
 	take(&flow, &fin, &counters);
 	fin = (struct step){.kind = FROM_SHADOW, .at = shadow.at, .fin = true};
 	take(&flow, &fin, &counters);
-	fin = (struct step){.kind = OVER};
+	fin = (struct step){.kind = OVER, .fin = true};
 	take(&flow, &fin, &counters);
 
 	assert_int_equal(counters.requests, exchanges);
