@@ -121,6 +121,7 @@ void metrics_release(struct metrics_snapshot *s)
 		for (size_t v = 0; v < s->services[i].variant_count; v++)
 			free(s->services[i].variants[v].backends);
 		free(s->services[i].variants);
+		free(s->services[i].shadow);
 	}
 	free(s->services);
 	s->services = NULL;
@@ -142,6 +143,7 @@ int metrics_render(const struct metrics_snapshot *s, char **ret_text, size_t *re
 		metrics_render_counted(&e, subjects);
 		metrics_render_histograms(&e, subjects);
 		render_rotation(&e, subjects);
+		metrics_render_shadows(&e, subjects);
 		error = exposition_finish(&e);
 	}
 	if (error) {

@@ -35,6 +35,15 @@ struct metrics_variant {
 	size_t backend_count;
 };
 
+/* Of a service that has one. */
+struct metrics_shadow {
+	enum shadow_state state;
+	enum shadow_engine engine;
+	double sample;      /* 0..1 */
+	uint64_t mirroring; /* connections now, by the last sweep */
+	struct shadow_counters counters;
+};
+
 struct metrics_service {
 	const char *name;
 	char vip[ADDRESS_TEXT_SIZE]; /* "10.0.0.10:8000" */
@@ -45,6 +54,7 @@ struct metrics_service {
 	uint32_t measure_shift; /* below 32 */
 	struct metrics_variant *variants;
 	size_t variant_count;
+	struct metrics_shadow *shadow; /* or NULL */
 };
 
 #define METRICS_TABLES_MAX 8

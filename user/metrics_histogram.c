@@ -37,7 +37,7 @@ static const struct histogram_family histogram_families[] = {
 };
 
 /* The count is of the buckets, as h->count may be ahead of them: the programs go on while they are read. */
-static void render_histogram(struct exposition *e, const struct histogram *h, const struct subject *subject,
+static void render_histogram(struct exposition *e, const struct histogram *h, const char *subject, uint32_t shift,
 			     char labels[BOUNDS][SECONDS_TEXT_SIZE + 8])
 {
 	uint64_t count = 0;
@@ -46,23 +46,38 @@ static void render_histogram(struct exposition *e, const struct histogram *h, co
 	for (size_t i = 0; i < BOUNDS; i++) {
 		while (histogram_upper_ns(bucket) <= bounds_ns[i])
 			count += h->bucket[bucket++];
-		exposition_integer(e, "_bucket", subject->labels, labels[i], count << subject->shift);
+		exposition_integer(e, "_bucket", subject, labels[i], count << shift);
 	}
 	while (bucket < HISTOGRAM_BUCKETS)
 		count += h->bucket[bucket++];
-	exposition_integer(e, "_bucket", subject->labels, "le=\"+Inf\"", count << subject->shift);
-	exposition_seconds(e, "_sum", subject->labels, NULL, (unsigned __int128)h->sum_ns << subject->shift);
-	exposition_integer(e, "_count", subject->labels, NULL, count << subject->shift);
+	exposition_integer(e, "_bucket", subject, "le=\"+Inf\"", count << shift);
+	exposition_seconds(e, "_sum", subject, NULL, (unsigned __int128)h->sum_ns << shift);
+	exposition_integer(e, "_count", subject, NULL, count << shift);
 }
 
-void metrics_render_histograms(struct exposition *e, const struct subjects *subjects)
+static void format_bounds(char labels[BOUNDS][SECONDS_TEXT_SIZE + 8])
 {
-	char labels[BOUNDS][SECONDS_TEXT_SIZE + 8], seconds[SECONDS_TEXT_SIZE];
+	char seconds[SECONDS_TEXT_SIZE];
 
 	for (size_t i = 0; i < BOUNDS; i++) {
 		seconds_format(bounds_ns[i], seconds);
 		snprintf(labels[i], sizeof(labels[i]), "le=\"%s\"", seconds);
 	}
+}
+
+void metrics_render_histogram(struct exposition *e, const struct histogram *h, const char *labels)
+{
+	char bounds[BOUNDS][SECONDS_TEXT_SIZE + 8];
+
+	format_bounds(bounds);
+	render_histogram(e, h, labels, 0, bounds);
+}
+
+void metrics_render_histograms(struct exposition *e, const struct subjects *subjects)
+{
+	char labels[BOUNDS][SECONDS_TEXT_SIZE + 8];
+
+	format_bounds(labels);
 	for (size_t f = 0; f < ARRAY_SIZE(histogram_families); f++) {
 		exposition_family(e, &histogram_families[f].family);
 		for (size_t i = 0; i < subjects->variant_count; i++) {
@@ -70,8 +85,8 @@ void metrics_render_histograms(struct exposition *e, const struct subjects *subj
 			const char *counts = (const void *)&subject->variant->total;
 
 			if (subject->figures & histogram_families[f].needs)
-				render_histogram(e, (const void *)(counts + histogram_families[f].offset), subject,
-						 labels);
+				render_histogram(e, (const void *)(counts + histogram_families[f].offset),
+						 subject->labels, subject->shift, labels);
 		}
 	}
 }

@@ -47,4 +47,10 @@ DEFINE_CLEANUP(struct subjects, subjects_destroy)
 void metrics_render_counted(struct exposition *e, const struct subjects *subjects);
 void metrics_render_histograms(struct exposition *e, const struct subjects *subjects);
 
+/* One histogram of the family that is under way. @labels: its subject's. */
+void metrics_render_histogram(struct exposition *e, const struct histogram *h, const char *labels);
+
+/* All of shadows, by service. */
+void metrics_render_shadows(struct exposition *e, const struct subjects *subjects);
+
 #endif

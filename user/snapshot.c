@@ -9,6 +9,7 @@
 #include "backends.h"
 #include "figures.h"
 #include "remembered.h"
+#include "shadow_figures.h"
 
 /* --- what the model says --- */
 
@@ -30,9 +31,25 @@ static int fill_variant(struct splitter *sp, const char *service, const struct v
 	return remembered_read(sp, service, model->name, &v->total);
 }
 
+static int fill_shadow(struct daemon *d, const struct shadow_model *model, uint32_t service,
+		       struct metrics_shadow **ret)
+{
+	struct metrics_shadow *shadow = calloc(1, sizeof(*shadow));
+
+	if (!shadow)
+		return -ENOMEM;
+	*ret = shadow; /* released with the snapshot, whatever happens */
+	shadow->state = model->state;
+	shadow->engine = model->engine;
+	shadow->sample = (double)model->sample / SHADOW_SAMPLE_ALL;
+	shadow->mirroring = shadow_sweep_mirroring(d->shadow_sweep, service);
+	return shadow_figures(d->splitter, service, &shadow->counters);
+}
+
 static int fill_service(struct daemon *d, const struct service_model *model, struct metrics_service *s)
 {
-	int error = datapath_service_counters(d->datapath, splitter_service_id(d->splitter, model), &s->counters);
+	uint32_t id = splitter_service_id(d->splitter, model);
+	int error = datapath_service_counters(d->datapath, id, &s->counters);
 
 	s->name = model->name;
 	endpoint_format(&model->vip.address, model->vip.port, s->vip);
@@ -45,6 +62,8 @@ static int fill_service(struct daemon *d, const struct service_model *model, str
 		return -ENOMEM;
 	for (size_t v = 0; v < model->variant_count && !error; v++)
 		error = fill_variant(d->splitter, model->name, &model->variants[v], &s->variants[s->variant_count++]);
+	if (!error && model->shadow.present)
+		error = fill_shadow(d, &model->shadow, id, &s->shadow);
 	return error;
 }
 
