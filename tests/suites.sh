@@ -116,7 +116,8 @@ bpf_suites()
 	done
 }
 
-# Scripts, once in each of their modes; and with each of their ways to attach, beside the usual one.
+# Scripts, once in each of their modes; and with each of their ways to attach, beside the usual one. A mode may say for
+# itself how to attach: dnat/tc.
 script_suites() # FOLDER SCRIPT...
 {
 	local folder=$1 test modes mode attaches attach name
@@ -126,13 +127,23 @@ script_suites() # FOLDER SCRIPT...
 		attaches=$(sed -n 's/^# attach: //p' "$test")
 		for mode in ${modes:-once}; do
 			name=$folder/$(basename "$test" .sh)
-			[ "$mode" = once ] || name+=-$mode
-			suite live "$name" 240 bash "$test" "$mode"
-			for attach in $attaches; do
-				suite live "$name ($attach)" 240 env LAB_ATTACH="$attach" bash "$test" "$mode"
-			done
+			[ "${mode%/*}" = once ] || name+=-${mode%/*}
+			case $mode in
+			*/*) script_suite "$name" "$test" "${mode%/*}" "${mode#*/}" ;;
+			*)
+				script_suite "$name" "$test" "$mode" ""
+				for attach in $attaches; do
+					script_suite "$name" "$test" "$mode" "$attach"
+				done
+				;;
+			esac
 		done
 	done
+}
+
+script_suite() # NAME SCRIPT MODE ATTACH
+{
+	suite live "$1${4:+ ($4)}" 240 env LAB_ATTACH="$4" bash "$2" "$3"
 }
 
 # Says how it went; succeeds when all did.

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# attach: tc generic
-# modes: nat dnat
+# modes: nat dnat/tc nat/generic
 #
 # Copies for shadows, up to the mirror's far end; what becomes of them there is tested elsewhere. And what must become
 # of production meanwhile: nothing.

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# modes: nat dnat
-# attach: tc
+# modes: nat dnat/tc
 #
 # A shadow that does everything to be heard: it sends to clients, as the service, as a client, as production and to the
 # splitter itself, and floods them all. The splitter's own kernel would forward all that; a shadow's packets never get so far.

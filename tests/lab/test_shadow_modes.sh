@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# modes: l2dsr ipip gue
-# attach: tc
+# modes: l2dsr ipip/tc gue
 #
 # Modes whose replies do not come by have a shadow as well: it gets what clients sent, not what production's tunnel carries.
 set -eu

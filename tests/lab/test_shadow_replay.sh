@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# attach: tc
 #
 # Engine replay: whatever a client sends, however much, and no more memory than allowed.
 set -eu

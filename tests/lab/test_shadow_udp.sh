@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# modes: nat dnat
-# attach: tc
+# modes: nat dnat/tc
 #
 # Datagrams have a shadow too: it gets each of them from an address of the splitter's, and its answers reach nobody.
 set -eu
