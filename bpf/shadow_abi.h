@@ -137,6 +137,7 @@ enum shadow_flow_flags {
 	SHADOW_FLOW_REPLAY = 1 << 7,
 	SHADOW_FLOW_RECOVERY = 1 << 8, /* segments up to @recover are being sent again */
 	SHADOW_FLOW_UDP = 1 << 9,
+	SHADOW_FLOW_ABORTED = 1 << 10, /* the client ended by RST, and so does the shadow's side: at @fin, like a FIN */
 };
 
 /*

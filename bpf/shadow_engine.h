@@ -111,22 +111,25 @@ __noinline int engine_pump(struct __sk_buff *skb, const struct flow_key *key, in
 	return done;
 }
 
-/* The client's FIN, when all before it has been sent and the shadow may know it. True if it was sent. */
+/* The client's FIN, or RST, when all before it has been sent and the shadow may know it. True if it was sent. */
 static __always_inline bool engine_finish(struct engine *g)
 {
 	const __u32 ready = SHADOW_FLOW_OPEN | SHADOW_FLOW_FIN | SHADOW_FLOW_FINISH;
 	const __u32 not_any = SHADOW_FLOW_FIN_SENT | SHADOW_FLOW_OVER;
 	struct shadow_flow *flow = g->flow;
-	bool due;
+	bool due, aborts;
 
 	bpf_spin_lock(&flow->lock);
 	due = (flow->flags & (ready | not_any)) == ready && flow->sent == flow->fin;
-	if (due) {
+	aborts = due && flow->flags & SHADOW_FLOW_ABORTED;
+	if (due && !aborts) {
 		flow->flags |= SHADOW_FLOW_FIN_SENT;
 		flow->sent = flow->fin + 1;
 	}
 	bpf_spin_unlock(&flow->lock);
-	if (due)
+	if (aborts)
+		engine_end(g, SHADOW_WHOLE, true);
+	else if (due)
 		emit_bare(g->skb, &g->space->emission, TCP_FIN | TCP_ACK, engine_sent(g) - 1, engine_heard(g));
 	return due;
 }
@@ -283,12 +286,25 @@ static __always_inline void engine_client_data(struct engine *g, const struct pa
 	engine_finish(g);
 }
 
-/* The client gave up, or said that nothing more is to come. */
+/* The client gave up: the shadow hears of it when it has had what the client said before, as production has. */
 static __always_inline void engine_client_reset(struct engine *g, const struct packet *p)
 {
-	if (!shadow_reset_is_plausible(p, g->flow->client_next))
+	struct shadow_flow *flow = g->flow;
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (!shadow_reset_is_plausible(p, flow->client_next))
 		return;
-	engine_end(g, shadow_was_sent_all(g->flow) ? SHADOW_WHOLE : SHADOW_LOST, true);
+	if (shadow_was_sent_all(flow)) {
+		engine_end(g, SHADOW_WHOLE, true);
+		return;
+	}
+	bpf_spin_lock(&flow->lock);
+	if (!(flow->flags & SHADOW_FLOW_FIN)) {
+		flow->fin = flow->client_next;
+		flow->fin_ns = now_ns;
+	}
+	flow->flags |= SHADOW_FLOW_FIN | SHADOW_FLOW_FINISH | SHADOW_FLOW_ABORTED;
+	bpf_spin_unlock(&flow->lock);
 }
 
 /* A SYN: a connection begins, maybe where another one was. */

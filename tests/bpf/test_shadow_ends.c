@@ -183,6 +183,23 @@ static void a_reset_in_place_of_the_end(void **state)
 	say_something(&t);
 	talk_client(&t, ACK, 200, 100);
 	talk_client(&t, RST, 300, 0);
+	talk_hear_nothing(&t); /* not yet: something is missing */
+	talk_client(&t, ACK, 100, 100);
+	talk_hear_data(&t, 100, 100);
+	talk_hear_data(&t, 200, 100);
+	talk_hear_reset(&t, 300);
+	talk_assert_ended(&t, 1, SHADOW_WHOLE);
+}
+
+static void a_reset_behind_what_is_missing_for_good(void **state)
+{
+	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
+
+	talk_open(&t);
+	say_something(&t);
+	talk_client(&t, ACK, 200, 100);
+	talk_client(&t, RST, 300, 0);
+	talk_kick(&t, KICK_ABORT, SHADOW_LOST);
 	talk_hear_reset(&t, 100);
 	talk_assert_ended(&t, 1, SHADOW_LOST);
 }
@@ -368,6 +385,7 @@ int main(void)
 		TEST(the_clients_reset_is_the_shadows),
 		TEST(a_reset_that_is_not_believed_is_repeated),
 		TEST(a_reset_in_place_of_the_end),
+		TEST(a_reset_behind_what_is_missing_for_good),
 		TEST(a_reset_before_the_syn_ack_acknowledges_nothing),
 		TEST(a_blind_reset_of_the_clients_ends_nothing),
 		TEST(a_refused_connection_is_counted_as_that),
