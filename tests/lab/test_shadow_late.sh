@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# attach: tc
 #
 # A shadow whose SYN-ACK comes late: what clients have sent in the meantime waits for it.
 set -eu

@@ -35,9 +35,11 @@ lose_no_more() # HOST
 is_repaired() # NAME HOST HOOK MATCH
 {
 	local service lost
+	lossy=$2
+	trap 'lose_no_more "$lossy" >/dev/null 2>&1 || true' EXIT
 	lose "$2" "$3" "$4"
 	for service in $SHADOW_SERVICES; do
-		shadow_run "$service" "$1-$service" --connections 300
+		shadow_run "$service" "$1-$service" --connections 300 --concurrency 8 --pause-ms 2
 		if [ "$engine" = replay ]; then
 			shadow_covered "$1-$service" 1000
 		else
@@ -80,6 +82,7 @@ test_packets_that_clients_lose()
 test_a_shadow_that_everything_is_lost_to_is_left_with_nothing()
 {
 	local service
+	trap 'lose_no_more shadow >/dev/null 2>&1 || true' EXIT
 	lab_exec shadow nft -f - <<-END
 		table inet lost {
 			chain lost {

@@ -16,7 +16,7 @@ requests_are_mirrored() # NAME [OPTION...]
 	local name=$1 service
 	shift
 	for service in $SHADOW_SERVICES; do
-		shadow_run "$service" "$name-$service" --connections 500 "$@"
+		shadow_run "$service" "$name-$service" --connections 200 "$@"
 		shadow_covered "$name-$service" 999
 	done
 }

@@ -11,7 +11,8 @@ engine=$1
 # shellcheck source=tests/lab/shadow.sh
 . "$(dirname "$0")/shadow.sh"
 
-rounds=5
+rounds=${LAB_LARGE:+9}
+rounds=${rounds:-3}
 
 run() # NAME
 {
