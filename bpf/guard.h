@@ -106,7 +106,8 @@ static __always_inline enum verdict guard_reply(const struct frame *f, struct pa
 	if (flow)
 		return p->protocol == IPPROTO_TCP ? shadow_reply_tcp(f, p, flow, &key, ret)
 						  : shadow_reply_udp(p, flow, key.service);
-	if (sh->engine == SHADOW_REPLAY && client_hop(&p->destination, &hop) == NEXT_HOP_LOCAL)
+	/* The daemon calls; nobody calls it. */
+	if (sh->engine == SHADOW_REPLAY && !p->opens && client_hop(&p->destination, &hop) == NEXT_HOP_LOCAL)
 		return VERDICT_PASS;
 	shadow_count_stray(ret->service);
 	/* So that it does not wait for somebody who has forgotten it. */

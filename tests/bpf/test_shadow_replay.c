@@ -210,6 +210,11 @@ static void only_the_host_speaks_with_the_shadow(void **state)
 		talk_shadow_puts(&t, &s);
 		assert_true(rig_host_gets(t.rig));
 		talk_hear_nothing(&t);
+		s.flags = SYN; /* from its server's port, to anything that listens here */
+		s.to_port = 22;
+		talk_shadow_puts(&t, &s);
+		assert_false(rig_host_gets(t.rig));
+		s = talk_shadow_segment(&t, SYN | ACK, -1U, 0, 0);
 		s.to = service == RIG_TCP4 ? CLIENT4 : CLIENT6;
 		talk_shadow_puts(&t, &s);
 		assert_false(rig_host_gets(t.rig));
