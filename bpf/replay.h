@@ -101,6 +101,8 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 	if (packet_opens(p)) {
 		if (flow && flow->first == p->sequence + 1)
 			return 0;
+		if (flow && !(flow->flags & SHADOW_FLOW_REPLAY)) /* else the daemon counts it */
+			mirror_end(flow, key->service, SHADOW_STOPPED);
 		if (flow)
 			shadow_forget(key, flow);
 		flow = shadow_open(p, sh, key, SHADOW_FLOW_REPLAY, why);

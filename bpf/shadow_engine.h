@@ -286,16 +286,21 @@ static __always_inline void engine_client_data(struct engine *g, const struct pa
 	engine_finish(g);
 }
 
-/* The client gave up: the shadow hears of it when it has had what the client said before, as production has. */
+/*
+ * The client gave up: the shadow hears of it when it has had what the client said before, as production has. The RST's
+ * number tells of what never got here.
+ */
 static __always_inline void engine_client_reset(struct engine *g, const struct packet *p)
 {
 	struct shadow_flow *flow = g->flow;
+	__u32 next = flow->client_next + !!(flow->flags & SHADOW_FLOW_FIN);
+	bool whole = !sequence_after(p->sequence, next);
 	__u64 now_ns = bpf_ktime_get_ns();
 
-	if (!shadow_reset_is_plausible(p, flow->client_next))
+	if (!shadow_reset_is_plausible(p, next))
 		return;
-	if (shadow_was_sent_all(flow)) {
-		engine_end(g, SHADOW_WHOLE, true);
+	if (!whole || shadow_was_sent_all(flow)) {
+		engine_end(g, whole ? SHADOW_WHOLE : SHADOW_LOST, true);
 		return;
 	}
 	bpf_spin_lock(&flow->lock);
@@ -316,8 +321,9 @@ static __always_inline void engine_client_opens(struct engine *g, const struct p
 	if (before) {
 		if (before->first == p->sequence + 1)
 			return; /* once more; the daemon knows when to ask the shadow again */
-		if (emission_begin(&g->space->emission, before, &g->key) == 0)
-			engine_end(g, shadow_was_sent_all(before) ? SHADOW_WHOLE : SHADOW_LOST, true);
+		if (!(before->flags & SHADOW_FLOW_REPLAY)) /* else the daemon counts it */
+			engine_end(g, shadow_was_sent_all(before) ? SHADOW_WHOLE : SHADOW_LOST,
+				   emission_begin(&g->space->emission, before, &g->key) == 0);
 		shadow_forget(&g->key, before);
 	}
 	g->flow = shadow_open(p, sh, &g->key, 0, why);

@@ -236,6 +236,25 @@ static void a_blind_reset_of_the_clients_ends_nothing(void **state)
 	talk_hear_reset(&t, 100);
 }
 
+static void a_reset_tells_of_what_never_came(void **state)
+{
+	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
+	struct talk ended = {.rig = *state, .service = RIG_TCP6, .client_port = 40000};
+
+	talk_open(&t);
+	say_something(&t);
+	talk_client(&t, RST, 300, 0);
+	talk_hear_reset(&t, 100);
+	talk_assert_ended(&t, 1, SHADOW_LOST);
+	/* A FIN has a number too, and has come. */
+	talk_open(&ended);
+	say_something(&ended);
+	talk_client(&ended, FIN | ACK, 100, 0);
+	talk_client(&ended, RST, 101, 0);
+	talk_hear_reset(&ended, 100);
+	talk_assert_ended(&ended, 1, SHADOW_WHOLE);
+}
+
 static void a_refused_connection_is_counted_as_that(void **state)
 {
 	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
@@ -358,6 +377,28 @@ static void a_new_connection_from_the_same_port_ends_the_old_one(void **state)
 	}
 }
 
+/* It can be told nothing, but is counted all the same. */
+static void an_old_one_ends_also_where_the_way_is_lost(void **state)
+{
+	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
+	struct talk after = {.rig = *state, .service = RIG_TCP4, .client_port = 40000, .client_first = 0x10000};
+	__u32 shadow = RIG_SHADOW(t.service);
+	struct shadow_counters c;
+	struct backend b;
+
+	talk_open(&t);
+	say_something(&t);
+	assert_true(map_get(t.rig->fixture->backends, &shadow, &b));
+	b.hop[b.hop_active & 1].ifindex = 0;
+	map_set(t.rig->fixture->backends, &shadow, &b);
+	talk_client(&after, SYN, -1U, 0);
+	talk_hear_nothing(&after);
+	c = rig_counters(t.rig, t.service);
+	assert_int_equal(c.eligible, 2);
+	assert_int_equal(c.ended[SHADOW_WHOLE], 1);
+	assert_int_equal(c.ended[SHADOW_UNREACHABLE], 1);
+}
+
 static void a_new_connection_may_follow_one_that_is_over(void **state)
 {
 	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
@@ -388,6 +429,7 @@ int main(void)
 		TEST(a_reset_behind_what_is_missing_for_good),
 		TEST(a_reset_before_the_syn_ack_acknowledges_nothing),
 		TEST(a_blind_reset_of_the_clients_ends_nothing),
+		TEST(a_reset_tells_of_what_never_came),
 		TEST(a_refused_connection_is_counted_as_that),
 		TEST(the_shadows_reset_ends_it),
 		TEST(a_shadow_that_resets_after_all_was_said_has_heard_all),
@@ -395,6 +437,7 @@ int main(void)
 		TEST(the_daemon_may_end_it_for_any_reason),
 		TEST(a_connection_without_a_syn_ack_is_taken_back),
 		TEST(a_new_connection_from_the_same_port_ends_the_old_one),
+		TEST(an_old_one_ends_also_where_the_way_is_lost),
 		TEST(a_new_connection_may_follow_one_that_is_over),
 	};
 

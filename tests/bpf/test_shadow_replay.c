@@ -34,11 +34,11 @@ static int forget(void *context, void *data, size_t size)
 	return 0;
 }
 
-static void set_engine(struct rig *r, __u32 service)
+static void set_engine(struct rig *r, __u32 service, __u8 engine)
 {
 	struct shadow shadow = rig_shadow_get(r, service);
 
-	shadow.engine = SHADOW_REPLAY;
+	shadow.engine = engine;
 	rig_shadow_set(r, service, &shadow);
 }
 
@@ -54,7 +54,7 @@ static int begin(void **state)
 	ring_buffer__free(before);
 	events = ring_buffer__new(map, keep, NULL, NULL);
 	for (__u32 service = 1; service <= RIG_LAST; service++)
-		set_engine(r, service);
+		set_engine(r, service, SHADOW_REPLAY);
 	return error || !events;
 }
 
@@ -153,6 +153,24 @@ static void the_same_ports_may_be_used_again(void **state)
 	assert_int_equal(rig_counters(t.rig, t.service).eligible, 2);
 }
 
+/* Whose engine it was ends it: the daemon counts its own. */
+static void the_engine_may_be_another_one_by_then(void **state)
+{
+	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
+	struct talk after = {.rig = *state, .service = RIG_TCP4, .client_port = 40000, .client_first = 0x10000};
+	struct talk last = {.rig = *state, .service = RIG_TCP4, .client_port = 40000, .client_first = 0x20000};
+
+	talk_client(&t, SYN, -1U, 0);
+	hear(&t, REPLAY_OPEN, 0, NULL, 0);
+	set_engine(t.rig, t.service, SHADOW_INLINE);
+	talk_open(&after);
+	talk_assert_ended(&t, 2, SHADOW_ENDS);
+	set_engine(t.rig, t.service, SHADOW_REPLAY);
+	talk_client(&last, SYN, -1U, 0);
+	hear(&last, REPLAY_OPEN, 0, NULL, 0);
+	talk_assert_ended(&t, 3, SHADOW_STOPPED);
+}
+
 static void a_connection_that_began_unseen_is_counted_once(void **state)
 {
 	struct talk t = {.rig = *state, .service = RIG_TCP6, .client_port = 40000};
@@ -230,6 +248,7 @@ int main(void)
 		TEST(the_daemon_hears_all_of_a_client),
 		TEST(the_daemon_hears_of_a_reset),
 		TEST(the_same_ports_may_be_used_again),
+		TEST(the_engine_may_be_another_one_by_then),
 		TEST(a_connection_that_began_unseen_is_counted_once),
 		TEST(of_a_connection_that_is_over_nothing_is_told),
 		TEST(a_connection_over_the_cap_is_ended),
