@@ -530,6 +530,14 @@ static __always_inline void engine_presume_lost(struct shadow_flow *flow)
 	bpf_spin_unlock(&flow->lock);
 }
 
+/* Whether what is to be sent next has never come. */
+static __always_inline bool engine_lacks(const struct shadow_flow *flow)
+{
+	__u32 sent = *(volatile const __u32 *)&flow->sent;
+
+	return sequence_after(flow->client_next, sent) && !stash_find(flow, sent);
+}
+
 static __always_inline void engine_kick(struct engine *g, const struct mirror_kick *kick)
 {
 	struct shadow_flow *flow = g->flow;
@@ -538,6 +546,8 @@ static __always_inline void engine_kick(struct engine *g, const struct mirror_ki
 
 	if (flow->serial != kick->serial || flow->flags & SHADOW_FLOW_OVER)
 		return;
+	if (kick->action == KICK_ABORT && kick->reason == SHADOW_LOST && !engine_lacks(flow))
+		return; /* it has gone on since the daemon looked */
 	reachable = emission_begin(&g->space->emission, flow, &g->key) == 0;
 	if (kick->action == KICK_ABORT) {
 		engine_end(g, kick->reason, reachable && !udp && !(flow->flags & SHADOW_FLOW_REPLAY));

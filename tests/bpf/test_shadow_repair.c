@@ -272,6 +272,26 @@ static void a_closed_window_is_probed(void **state)
 	talk_hear_data(&t, 200, 5);
 }
 
+/* The daemon looks at what was a moment ago. */
+static void what_only_waits_is_not_lost(void **state)
+{
+	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000, .closed = true};
+
+	talk_open(&t);
+	talk_kick(&t, KICK_ABORT, SHADOW_LOST);
+	talk_client(&t, ACK, 0, 100);
+	talk_kick(&t, KICK_ABORT, SHADOW_LOST);
+	talk_hear_nothing(&t);
+	talk_assert_ended(&t, 1, SHADOW_ENDS);
+	t.closed = false;
+	talk_shadow(&t, ACK, 0, 0, 0);
+	talk_hear_data(&t, 0, 100);
+	talk_client(&t, ACK, 200, 100);
+	talk_kick(&t, KICK_ABORT, SHADOW_LOST);
+	talk_hear_reset(&t, 100);
+	talk_assert_ended(&t, 1, SHADOW_LOST);
+}
+
 static void a_kick_for_another_connection_does_nothing(void **state)
 {
 	struct talk t = {.rig = *state, .service = RIG_TCP4, .client_port = 40000};
@@ -306,6 +326,7 @@ int main(void)
 		TEST(the_rest_is_found_missing_behind_a_repair),
 		TEST(the_end_is_sent_again),
 		TEST(a_closed_window_is_probed),
+		TEST(what_only_waits_is_not_lost),
 		TEST(a_kick_for_another_connection_does_nothing),
 	};
 
