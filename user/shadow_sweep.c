@@ -150,8 +150,10 @@ static void kick(struct shadow_sweep *sweep, const struct flow_key *key, const s
 
 	if (!mirror) {
 		/* Nobody is there to end it. */
-		if (action == KICK_ABORT)
+		if (action == KICK_ABORT) {
+			datapath_replay_counters(sweep->splitter->datapath, key->service)->ended[reason]++;
 			forget(sweep, key, flow);
+		}
 		return;
 	}
 	if (sweep->fd < 0)
