@@ -501,6 +501,8 @@ int datapath_end_shadow_flow(struct datapath *dp, const struct flow_key *key, ui
 		return -errno;
 	if (flow.serial != serial)
 		return -ENOENT;
+	if (flow.flags & SHADOW_FLOW_OVER)
+		return -EALREADY;
 	flow.flags |= flags;
 	return bpf_map_update_elem(map, key, &flow, BPF_F_LOCK | BPF_EXIST) ? -errno : 0;
 }

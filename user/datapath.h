@@ -86,8 +86,8 @@ struct shadow_counters *datapath_replay_counters(struct datapath *dp, uint32_t s
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value);
 int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key);
 int datapath_lookup(struct datapath *dp, enum datapath_map map, const void *key, void *ret_value);
-/* Sets flags of a mirrored connection that is over. -ENOENT: it is another one by now. What packets write in the
- * meantime may be lost, which is why it has to be over. */
+/* Sets flags of a mirrored connection that is over. -ENOENT: it is another one by now. -EALREADY: a program has ended
+ * and counted it. What packets write in the meantime may be lost, which is why it has to be over. */
 int datapath_end_shadow_flow(struct datapath *dp, const struct flow_key *key, uint32_t serial, uint32_t flags);
 /* First key with @key NULL. 0, or -ENOENT at the end. */
 int datapath_next_key(struct datapath *dp, enum datapath_map map, const void *key, void *ret_next);

@@ -68,8 +68,9 @@ static bool is_over(struct replay *r, const struct replay_segment *segment)
 
 static void refuse_connection(struct replay *r, const struct replay_segment *segment)
 {
-	datapath_replay_counters(r->datapath, segment->flow.service)->ended[SHADOW_EVICTED]++;
-	datapath_end_shadow_flow(r->datapath, &segment->flow, segment->serial, SHADOW_FLOW_OVER | SHADOW_FLOW_DEGRADED);
+	if (datapath_end_shadow_flow(r->datapath, &segment->flow, segment->serial,
+				     SHADOW_FLOW_OVER | SHADOW_FLOW_DEGRADED) != -EALREADY)
+		datapath_replay_counters(r->datapath, segment->flow.service)->ended[SHADOW_EVICTED]++;
 }
 
 static void open_connection(struct replay *r, const struct replay_segment *segment)

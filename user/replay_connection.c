@@ -89,11 +89,11 @@ void replay_connection_end(struct replay_connection *c, enum shadow_end end)
 		counters->unanswered += unanswered.unanswered;
 		waits = compare(c, &flow);
 	}
-	counters->ended[end]++;
 	close_socket(c);
 	replay_stream_close(&c->stream);
-	datapath_end_shadow_flow(c->replay->datapath, &c->flow, c->serial,
-				 SHADOW_FLOW_OVER | (end == SHADOW_WHOLE ? 0 : SHADOW_FLOW_DEGRADED));
+	if (datapath_end_shadow_flow(c->replay->datapath, &c->flow, c->serial,
+				     SHADOW_FLOW_OVER | (end == SHADOW_WHOLE ? 0 : SHADOW_FLOW_DEGRADED)) != -EALREADY)
+		counters->ended[end]++;
 	if (waits && end == SHADOW_WHOLE) {
 		c->state = REPLAY_SETTLING;
 		c->over_ns = c->replay->now_ns;

@@ -614,6 +614,23 @@ static void a_shadow_that_resets_is_counted(void **state)
 	await_end(t, SHADOW_RESET, 1);
 }
 
+static void an_end_that_a_program_has_counted_is_not_counted_again(void **state)
+{
+	struct test *t = *state;
+	struct shadow_flow flow;
+	struct client c;
+
+	serve(t, SERVES_RESETS, 0);
+	c = client_open(t);
+	await(t, t->replay->connections == 1);
+	flow = flow_of(&c);
+	flow.flags |= SHADOW_FLOW_OVER | SHADOW_FLOW_DEGRADED; /* over the cap, in the middle of it */
+	set_flow(&c, &flow);
+	client_ask(&c);
+	await(t, t->replay->connections == 0);
+	assert_int_equal(counts(t).ended[SHADOW_RESET], 0);
+}
+
 static void a_shadow_that_has_ended_is_reset_by_what_comes_after(void **state)
 {
 	struct test *t = *state;
@@ -956,6 +973,7 @@ int main(void)
 		REPLAY_TEST(a_shadow_that_does_not_read_gets_no_more_memory_than_a_connection_may_have),
 		REPLAY_TEST(all_of_them_together_get_no_more_than_the_service_may_have),
 		REPLAY_TEST(a_shadow_that_resets_is_counted),
+		REPLAY_TEST(an_end_that_a_program_has_counted_is_not_counted_again),
 		REPLAY_TEST(a_shadow_that_has_ended_is_reset_by_what_comes_after),
 		REPLAY_TEST(a_shadow_that_ends_before_its_client_has_answered_whole),
 		REPLAY_TEST(a_shadow_that_does_not_end_is_ended),
