@@ -350,6 +350,7 @@ static void set_production(const struct client *c, uint32_t answers, bool done)
 	flow.requests = answers;
 	flow.production.begun = flow.production.answered = answers;
 	flow.production.flags = SHADOW_SIDE_OPEN | (done ? SHADOW_SIDE_DONE : 0);
+	flow.flags |= done ? SHADOW_FLOW_FIN : 0; /* the client has ended */
 	for (uint32_t i = 0; i < answers; i++) {
 		flow.production.status[i % SHADOW_RESPONSES] = 5;
 		flow.production.length[i % SHADOW_RESPONSES] = sizeof(HTTP_ANSWER) - 1;
