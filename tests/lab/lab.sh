@@ -182,11 +182,12 @@ lab_remove() # FOLDER
 		lab_signal_all "$1" "$try" || break
 		sleep 0.1
 	done
+	# It may be going at the same time by its own shell's doing.
 	while read -r name; do
 		ip netns delete "$name" || true
-	done <"$1/namespaces"
-	! mountpoint -q "$1/bpf" || umount "$1/bpf"
-	rm -rf --one-file-system "$1"
+	done <"$1/namespaces" || true
+	! mountpoint -q "$1/bpf" || umount "$1/bpf" || true
+	rm -rf --one-file-system "$1" || true
 } 2>/dev/null
 
 # Signals every process of a lab that is still alive; fails when there is none.
