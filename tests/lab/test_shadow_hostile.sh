@@ -68,8 +68,8 @@ test_nobody_hears_it_and_live_connections_go_on()
 	# shellcheck disable=SC2086 # several words
 	sent=$(hostile --client-port $ports)
 	lab_assert "$(strays) - $before > 100 and all(count > 1000 for count in d.values())" "$sent"
-	lab_wait "the clients to end" lab_ended live
-	lab_wait "the clients to end" lab_ended live6
+	LAB_WAIT_S=60 lab_wait "the clients to end" lab_ended live
+	LAB_WAIT_S=60 lab_wait "the clients to end" lab_ended live6
 	lab_assert 'd["failed"] == 0 and d["requests"] == 6000' "$(cat "$LAB/live.log")"
 	lab_assert 'd["failed"] == 0 and d["requests"] == 6000' "$(cat "$LAB/live6.log")"
 	nobody_heard
@@ -94,6 +94,8 @@ test_the_splitter_itself_does_not_answer()
 	lab_start shadow watch-splitter tcpdump -i eth0 -Q in -s 0 -U -Z root -n -w "$LAB/answers.pcap" \
 		"not arp and not (icmp6 and ip6[40] >= 133 and ip6[40] <= 137)"
 	lab_wait "the watch" grep -q 'listening on' "$LAB/watch-splitter.err"
+	lab_start splitter own-server "$LAB_SOURCE/shadow_server.py" http --port 9850 --mark SPLITTER --log "$LAB/own.truth"
+	lab_wait "the splitter's own server" shadow_listens splitter 9850
 	hostile >"$LAB/sent"
 	! lab_exec shadow curl -s -m 1 -o "$LAB/got" http://10.20.0.1:9850/1 || lab_fail "it can be reached"
 	lab_exec blue1 curl -s -m 5 -o "$LAB/got" http://10.20.0.1:9850/1 || lab_fail "nobody can reach it"
@@ -122,6 +124,4 @@ shadow_hosts "$mode"
 lab_exec splitter sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.conf.all.rp_filter=0 \
 	net.ipv4.conf.front.rp_filter=0 net.ipv4.conf.back.rp_filter=0
 shadow_serve --factor 1
-lab_start splitter own-server "$LAB_SOURCE/shadow_server.py" http --port 9850 --mark SPLITTER --log "$LAB/own.truth"
-lab_wait "the splitter's own server" shadow_listens splitter 9850
 lab_run_tests "hostile shadow $mode"
