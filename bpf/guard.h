@@ -5,15 +5,17 @@
 /*
  * What comes from a shadow goes nowhere. Whose source is a shadow's MAC or address is not a client, nor a backend, nor
  * a neighbour with something to say, whatever else it claims: it is a shadow's part of a mirrored connection, or
- * dropped. Only what the link itself needs, ARP and neighbour discovery, goes up to the host; and where the daemon
- * speaks with the shadow itself, what is for it.
+ * dropped. Only what the link itself needs, ARP and neighbour discovery of its own address, goes up to the host; and
+ * where the daemon speaks with the shadow itself, what is for it.
  */
 #include "mirror_frame.h"
 #include "shadow_reply.h"
 
-#define NEIGHBOUR_DISCOVERY_FIRST 133U /* RFC 4861, 4: router solicitation */
-#define NEIGHBOUR_DISCOVERY_LAST 137U  /* redirect */
+#define NEIGHBOUR_SOLICITATION 135U /* RFC 4861, 4 */
+#define NEIGHBOUR_ADVERTISEMENT 136U
+#define NEIGHBOUR_TARGET 8U /* where the address asked for, or told of, begins */
 #define NEIGHBOUR_DISCOVERY_HOP_LIMIT 255
+#define ARP_SENDER 14U /* where the sender's IPv4 address begins */
 
 static __always_inline bool guard_bit(const __u64 bits[4], __u8 octet)
 {
@@ -53,14 +55,54 @@ static __always_inline bool is_from_shadow(const struct frame *f, const struct p
 	       bpf_map_lookup_elem(&shadow_hosts, &p->source);
 }
 
+/*
+ * Where an address is a shadow may say of its own alone: with production's it would get production's packets. One that
+ * has none yet claims nothing; a link-local address nobody can tell.
+ */
+static __always_inline bool guard_may_claim(const struct address *a)
+{
+	bool none = !(a->word[0] | a->word[1] | a->word[3]) && (!a->word[2] || address_is_mapped(a));
+	bool link_local = (a->word[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+
+	return none || link_local || bpf_map_lookup_elem(&shadow_hosts, a);
+}
+
+static __always_inline bool guard_arp_is_own(const struct frame *f, __u32 l3)
+{
+	__be32 *sender = frame_at(f, l3 + ARP_SENDER, sizeof(*sender));
+	struct address claimed;
+
+	if (!sender)
+		return false;
+	address_from_ipv4(&claimed, *sender);
+	return guard_may_claim(&claimed);
+}
+
+/* Asking says where the asker is. Routers and better ways are not a shadow's to tell of. */
+static __always_inline bool guard_discovery_is_own(const struct frame *f, __u32 l3)
+{
+	struct ipv6hdr *ip = frame_at(f, l3, sizeof(*ip));
+	__u8 *type = frame_at(f, l3 + sizeof(*ip), sizeof(*type));
+	struct address *target = frame_at(f, l3 + sizeof(*ip) + NEIGHBOUR_TARGET, sizeof(*target));
+	struct address claimed;
+
+	if (!ip || !type || !target || ip->nexthdr != IPPROTO_ICMPV6 || ip->hop_limit != NEIGHBOUR_DISCOVERY_HOP_LIMIT)
+		return false;
+	if (*type == NEIGHBOUR_SOLICITATION)
+		__builtin_memcpy(&claimed, &ip->saddr, sizeof(claimed));
+	else if (*type == NEIGHBOUR_ADVERTISEMENT)
+		claimed = *target;
+	else
+		return false;
+	return guard_may_claim(&claimed);
+}
+
 /* Without this nobody on the link could be reached. It is never forwarded. Sent to groups, so parse() skips it. */
 static __always_inline bool guard_is_link_business(const struct frame *f)
 {
 	struct ethhdr *eth = frame_at(f, 0, sizeof(*eth));
-	struct ipv6hdr *ip;
 	__u32 l3 = sizeof(*eth);
 	struct vlan_tag *tag;
-	__u8 *type;
 	__be16 next;
 
 	if (!eth)
@@ -74,13 +116,8 @@ static __always_inline bool guard_is_link_business(const struct frame *f)
 		l3 += sizeof(*tag);
 	}
 	if (next == bpf_htons(ETH_P_ARP))
-		return true;
-	if (next != bpf_htons(ETH_P_IPV6))
-		return false;
-	ip = frame_at(f, l3, sizeof(*ip));
-	type = frame_at(f, l3 + sizeof(*ip), sizeof(*type));
-	return ip && type && ip->nexthdr == IPPROTO_ICMPV6 && ip->hop_limit == NEIGHBOUR_DISCOVERY_HOP_LIMIT &&
-	       *type >= NEIGHBOUR_DISCOVERY_FIRST && *type <= NEIGHBOUR_DISCOVERY_LAST;
+		return guard_arp_is_own(f, l3);
+	return next == bpf_htons(ETH_P_IPV6) && guard_discovery_is_own(f, l3);
 }
 
 /* A TCP segment or datagram from a shadow's own address and port. */

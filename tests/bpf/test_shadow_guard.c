@@ -19,6 +19,7 @@
 #define ECHO_REQUEST 8
 #define ECHO_REQUEST6 128
 #define NEIGHBOUR_SOLICITATION 135
+#define NEIGHBOUR_ADVERTISEMENT 136
 #define NEVER_FORWARDED ((__u8)(HOP_LIMIT - 255)) /* hops: a limit of 255 */
 
 static void send_segment(struct rig *r, const struct segment *s)
@@ -217,8 +218,13 @@ static void other_protocols_and_pieces_are_dropped(void **state)
 
 /* --- what the link needs --- */
 
-static void arp_passes(void **state)
+/* A shadow may say where it is itself; and who has no address yet may ask (RFC 5227, 2.1.1). */
+static void arp_of_its_own_address_passes(void **state)
 {
+	static const struct {
+		const char *sender;
+		bool passes;
+	} cases[] = {{SHADOW4, true}, {"0.0.0.0", true}, {PRODUCTION4, false}, {SPLITTER4, false}, {VIP4, false}};
 	struct rig *r = *state;
 	struct frame frame = {.bytes = 60};
 
@@ -226,8 +232,11 @@ static void arp_passes(void **state)
 	frame.data[6] = 2;
 	frame.data[11] = MAC_SHADOW;
 	put16(frame.data + 12, 0x0806);
-	rig_shadow_sends(r, &frame);
-	assert_true(rig_host_gets(r));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		inet_pton(AF_INET, cases[i].sender, frame.data + 28);
+		rig_shadow_sends(r, &frame);
+		assert_int_equal(rig_host_gets(r), cases[i].passes);
+	}
 	put16(frame.data + 12, 0x88cc);
 	rig_shadow_sends(r, &frame);
 	rig_shadow_gets_nothing(r);
@@ -243,11 +252,12 @@ static void neighbour_discovery_passes(void **state)
 		.to_mac = MAC_SPLITTER,
 		.protocol = IPPROTO_ICMPV6,
 		.hops = NEVER_FORWARDED,
+		.payload = &(struct address){},
 		.payload_bytes = 16,
 	};
 
 	for (int type = 0; type < 256; type++) {
-		bool wanted = type >= 133 && type <= 137;
+		bool wanted = type == NEIGHBOUR_SOLICITATION || type == NEIGHBOUR_ADVERTISEMENT;
 
 		if (type > 5 && type < 125)
 			continue;
@@ -260,6 +270,44 @@ static void neighbour_discovery_passes(void **state)
 	s.icmp_type = NEIGHBOUR_SOLICITATION;
 	s.hops = 0; /* it is from somewhere else */
 	assert_nothing_passes(r, "solicitation that was forwarded", &s);
+}
+
+static void discovery_of_others_addresses_does_not(void **state)
+{
+	static const struct {
+		const char *from;
+		const char *target;
+		int type;
+		bool passes;
+	} cases[] = {
+		{SHADOW6, SPLITTER6, NEIGHBOUR_SOLICITATION, true},
+		{"fe80::11", SPLITTER6, NEIGHBOUR_SOLICITATION, true},
+		{"::", SHADOW6, NEIGHBOUR_SOLICITATION, true},
+		{PRODUCTION6, SPLITTER6, NEIGHBOUR_SOLICITATION, false},
+		{SHADOW6, SHADOW6, NEIGHBOUR_ADVERTISEMENT, true},
+		{"fe80::11", SHADOW6, NEIGHBOUR_ADVERTISEMENT, true},
+		{"fe80::11", "fe80::11", NEIGHBOUR_ADVERTISEMENT, true},
+		{SHADOW6, PRODUCTION6, NEIGHBOUR_ADVERTISEMENT, false},
+		{SHADOW6, VIP6, NEIGHBOUR_ADVERTISEMENT, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct address target = address_of(cases[i].target);
+		struct segment s = {
+			.from = cases[i].from,
+			.to = SPLITTER6,
+			.from_mac = MAC_SHADOW,
+			.to_mac = MAC_SPLITTER,
+			.protocol = IPPROTO_ICMPV6,
+			.icmp_type = cases[i].type,
+			.hops = NEVER_FORWARDED,
+			.payload = &target,
+			.payload_bytes = sizeof(target),
+		};
+
+		send_segment(*state, &s);
+		assert_int_equal(rig_host_gets(*state), cases[i].passes);
+	}
 }
 
 static void solicitations_to_groups_pass(void **state)
@@ -313,8 +361,9 @@ int main(void)
 		TEST(no_claim_gets_it_through),
 		TEST(a_connection_s_packets_to_others_are_not_its),
 		TEST(other_protocols_and_pieces_are_dropped),
-		TEST(arp_passes),
+		TEST(arp_of_its_own_address_passes),
 		TEST(neighbour_discovery_passes),
+		TEST(discovery_of_others_addresses_does_not),
 		TEST(solicitations_to_groups_pass),
 		TEST(others_on_the_link_are_not_taken_for_it),
 	};
