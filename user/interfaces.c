@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "mirror_link.h"
+#include "mirror_way.h"
 #include "names.h"
 
 int interfaces_check(const struct daemon *d, const struct model *model, struct refusal *why)
@@ -209,17 +210,30 @@ static bool run_in(const struct daemon *d, enum attach_mode mode, bool any)
 	return !any;
 }
 
+/*
+ * The interfaces that XDP can send a packet and its copy by. What is said of a copy in front of it gets lost where XDP
+ * is generic: one such interface, and XDP copies nothing.
+ */
+static size_t ways_out(const struct daemon *d, uint32_t *ret)
+{
+	size_t count = 0;
+
+	if (run_in(d, ATTACH_GENERIC, true))
+		return 0;
+	for (size_t i = 0; i < d->splitter->ifindex_count; i++)
+		if (mirror_way_takes_frames(d->splitter->ifindex[i]))
+			ret[count++] = d->splitter->ifindex[i];
+	return count;
+}
+
 void interfaces_mirror(struct daemon *d, const struct model *model)
 {
-	/* What is said of a copy in front of it gets lost where XDP is generic: one such interface, and XDP copies
-	 * nothing. */
-	size_t ways_out = run_in(d, ATTACH_GENERIC, true) ? 0 : d->splitter->ifindex_count;
-	uint32_t before = d->mirror.near;
+	uint32_t ways[ARRAY_SIZE(d->splitter->ifindex)], before = d->mirror.near;
 	struct refusal why = {};
 
 	if (!model_has_shadow(model))
 		return;
-	mirror_ensure(&d->mirror, d->datapath, d->options.pins, d->splitter->ifindex, ways_out,
+	mirror_ensure(&d->mirror, d->datapath, d->options.pins, ways, ways_out(d, ways),
 		      run_in(d, ATTACH_NATIVE, false), &why);
 	if (why.text[0] && strcmp(why.text, d->mirror_trouble))
 		log_error("shadows get nothing: %s", why.text);
