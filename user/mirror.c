@@ -137,6 +137,8 @@ int mirror_ensure(struct mirror *m, struct datapath *dp, const char *pins, const
 			refuse(why, -error, "cannot set up %s: %s", MIRROR_NEAR, strerror(-error));
 		if (!error)
 			error = attach_programs(&link, &programs, why);
+		if (!error && mirror_link_turn_off_merging())
+			error = refuse(why, EIO, "cannot turn merging off: ethtool -K %s gro off", MIRROR_FAR);
 	}
 	if (error) {
 		tell_hooks(m, dp, 0, ways_out, 0);

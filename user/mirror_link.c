@@ -189,15 +189,12 @@ static int bring_up(uint32_t ifindex)
 	return exchange(request, NULL, NULL);
 }
 
-/*
- * What comes in at the near end is whole packets with whole checksums: as to a wire, which takes no more. Large ones
- * are cut, and checksums completed, before.
- */
-static int turn_off_offloads(const char *name)
+struct offload {
+	uint32_t get, set; /* ethtool's commands */
+};
+
+static int turn_off(const char *name, const struct offload *offloads, size_t count)
 {
-	static const struct {
-		uint32_t get, set;
-	} settings[] = {{ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM}, {ETHTOOL_GTSO, ETHTOOL_STSO}, {ETHTOOL_GGSO, ETHTOOL_SGSO}};
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_value value;
 	struct ifreq request = {};
@@ -206,21 +203,40 @@ static int turn_off_offloads(const char *name)
 		return -errno;
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
 	request.ifr_data = (void *)&value;
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		value = (struct ethtool_value){.cmd = settings[i].get};
+	for (size_t i = 0; i < count; i++) {
+		value = (struct ethtool_value){.cmd = offloads[i].get};
 		/* With a program at the far end some are off for good, and not to be set. */
 		if (ioctl(fd, SIOCETHTOOL, &request) == 0 && !value.data)
 			continue;
-		value = (struct ethtool_value){.cmd = settings[i].set};
+		value = (struct ethtool_value){.cmd = offloads[i].set};
 		if (ioctl(fd, SIOCETHTOOL, &request))
 			return -errno;
 	}
 	return 0;
 }
 
+/*
+ * What comes in at the near end is whole packets with whole checksums: as to a wire, which takes no more. Large ones
+ * are cut, and checksums completed, before.
+ */
+static int turn_off_offloads(void)
+{
+	static const struct offload all[] = {
+		{ETHTOOL_GTXCSUM, ETHTOOL_STXCSUM}, {ETHTOOL_GTSO, ETHTOOL_STSO}, {ETHTOOL_GGSO, ETHTOOL_SGSO}};
+
+	return turn_off(MIRROR_NEAR, all, ARRAY_SIZE(all));
+}
+
+int mirror_link_turn_off_merging(void)
+{
+	static const struct offload merging = {ETHTOOL_GGRO, ETHTOOL_SGRO};
+
+	return turn_off(MIRROR_FAR, &merging, 1);
+}
+
 int mirror_link_set_up(const struct mirror_link *link)
 {
-	int error = turn_off_offloads(MIRROR_NEAR);
+	int error = turn_off_offloads();
 
 	if (!error)
 		error = set_no_addresses(link->near);

@@ -28,6 +28,10 @@ int mirror_link_make(struct mirror_link *ret);
 /* Turns off what veth would leave undone of a frame that a program takes over, and brings both ends up. 0 or -errno. */
 int mirror_link_set_up(const struct mirror_link *link);
 
+/* To be called when a program is at the far end: before Linux 6.9 veth turns merging (GRO) on with one, and what is
+ * copied segment by segment would come out in lumps. 0 or -errno. */
+int mirror_link_turn_off_merging(void);
+
 int mirror_link_delete(const struct mirror_link *link);
 
 #endif
