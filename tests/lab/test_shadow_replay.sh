@@ -8,6 +8,9 @@ set -eu
 # shellcheck source=tests/lab/shadow.sh
 . "$(dirname "$0")/shadow.sh"
 
+count=${LAB_LARGE:+1000}
+count=${count:-200}
+
 # What waits is at most 32 MiB; beside that, what the daemon itself takes in the meantime.
 memory_mib=32
 slack_mib=8
@@ -59,7 +62,7 @@ test_requests_and_answers_of_every_length()
 	for factor in 10 0.1; do
 		shadow_serve --factor $factor
 		for service in $SHADOW_SERVICES; do
-			shadow_run "$service" "requests$factor-$service" --connections 1000
+			shadow_run "$service" "requests$factor-$service" --connections "$count" --concurrency 8 --pause-ms 2
 			shadow_covered "requests$factor-$service" 999
 		done
 	done
