@@ -7,6 +7,8 @@
  * folded once. One's complement sums do not care for byte order, so all is done in network order.
  */
 #include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
 #include "abi.h"
 
 /* A difference is what is added to ~checksum; differences of several changes add up. */

@@ -4,8 +4,9 @@
  * program sends on at once what is frequent; behind it, at the hook of traffic control, is the program that can send
  * more than one packet for one. Nothing that comes here goes up to the host, or to anybody but a shadow.
  */
+#include "engine_client.h"
+#include "engine_shadow.h"
 #include "replay.h"
-#include "shadow_engine.h"
 
 #define STRIPPED_MAX 128U /* tags and outer headers in front of a copied packet */
 
