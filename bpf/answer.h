@@ -37,33 +37,36 @@ static __always_inline void swap_macs(struct ethhdr *eth)
 	__builtin_memcpy(eth->h_source, mac, sizeof(mac));
 }
 
-static __always_inline void answer_ipv4(const struct packet *p, __u8 protocol, __u32 bytes, struct iphdr *ret)
+/* A whole IP header in front of @bytes of @protocol, from nothing but this. */
+static __always_inline void write_ipv4(const struct address *source, const struct address *destination,
+				       __u8 traffic_class, __u8 protocol, __u32 bytes, struct iphdr *ret)
 {
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->version = 4;
 	ret->ihl = sizeof(*ret) / 4;
-	ret->tos = p->answer_class;
+	ret->tos = traffic_class;
 	ret->tot_len = bpf_htons(sizeof(*ret) + bytes);
 	ret->frag_off = bpf_htons(0x4000); /* don't fragment */
 	ret->ttl = ANSWER_HOP_LIMIT;
 	ret->protocol = protocol;
-	ret->saddr = p->destination.word[3];
-	ret->daddr = p->source.word[3];
+	ret->saddr = source->word[3];
+	ret->daddr = destination->word[3];
 	/* Applied to ~0: a checksum from nothing. */
 	ret->check = checksum_apply(0xffff, sum_words(ret, sizeof(*ret) / 4));
 }
 
-static __always_inline void answer_ipv6(const struct packet *p, __u8 protocol, __u32 bytes, struct ipv6hdr *ret)
+static __always_inline void write_ipv6(const struct address *source, const struct address *destination,
+				       __u8 traffic_class, __u8 protocol, __u32 bytes, struct ipv6hdr *ret)
 {
 	__builtin_memset(ret, 0, sizeof(*ret));
 	ret->version = 6;
-	ret->priority = p->answer_class >> 4;
-	ret->flow_lbl[0] = p->answer_class << 4;
+	ret->priority = traffic_class >> 4;
+	ret->flow_lbl[0] = traffic_class << 4;
 	ret->payload_len = bpf_htons(bytes);
 	ret->nexthdr = protocol;
 	ret->hop_limit = ANSWER_HOP_LIMIT;
-	__builtin_memcpy(&ret->saddr, &p->destination, sizeof(ret->saddr));
-	__builtin_memcpy(&ret->daddr, &p->source, sizeof(ret->daddr));
+	__builtin_memcpy(&ret->saddr, source, sizeof(ret->saddr));
+	__builtin_memcpy(&ret->daddr, destination, sizeof(ret->daddr));
 }
 
 /* The IP header of an answer that carries @bytes of @protocol. 0, or -1: the frame is too short for it. */
@@ -72,13 +75,13 @@ static __always_inline int answer_ip(const struct frame *f, const struct packet 
 	void *ip = frame_at(f, p->l3, sizeof(struct iphdr));
 
 	if (!p->ipv6 && ip) {
-		answer_ipv4(p, protocol, bytes, ip);
+		write_ipv4(&p->destination, &p->source, p->answer_class, protocol, bytes, ip);
 		return 0;
 	}
 	ip = frame_at(f, p->l3, sizeof(struct ipv6hdr));
 	if (!ip)
 		return -1;
-	answer_ipv6(p, protocol, bytes, ip);
+	write_ipv6(&p->destination, &p->source, p->answer_class, protocol, bytes, ip);
 	return 0;
 }
 

@@ -8,31 +8,6 @@
 #include "shadow_reply.h"
 #include "shadow_stash.h"
 
-/* Where a copy goes, and from where. */
-struct shadow_way {
-	struct tuple tuple;
-	const struct next_hop *hop;
-	__u32 mtu;
-};
-
-/* 0, or -1: the shadow cannot be reached now. */
-static __always_inline int shadow_way_of(const struct shadow_flow *flow, struct shadow_way *ret)
-{
-	__u32 backend = flow->backend, source = flow->source;
-	struct backend *b = bpf_map_lookup_elem(&backends, &backend);
-	struct address *address = bpf_map_lookup_elem(&sources, &source);
-
-	ret->hop = b ? backend_hop(b) : NULL;
-	if (!ret->hop || !address)
-		return -1;
-	ret->mtu = b->mtu;
-	ret->tuple.source = *address;
-	ret->tuple.source_port = flow->source_port;
-	ret->tuple.destination = b->address;
-	ret->tuple.destination_port = b->port;
-	return 0;
-}
-
 /* The whole of what changes in a copy but its TCP header. 0 or -1 as above. */
 static __always_inline int rewrite_copy(const struct frame *f, const struct packet *p, const struct tuple *tuple,
 					__u8 class)
@@ -81,23 +56,6 @@ static __always_inline int rewrite_segment(const struct frame *f, const struct p
 	return 0;
 }
 
-/* Ends what cannot be mirrored any further, where there is nobody to be told (or not here). */
-static __always_inline void mirror_end(struct shadow_flow *flow, __u32 service, enum shadow_end end)
-{
-	struct comparison comparison = {};
-	bool first = false;
-
-	bpf_spin_lock(&flow->lock);
-	if (!(flow->flags & SHADOW_FLOW_OVER))
-		compare_end(flow, end, &comparison);
-	first = shadow_ends(flow, end);
-	bpf_spin_unlock(&flow->lock);
-	if (!first)
-		return;
-	shadow_count_end(service, end);
-	comparison_count(service, &comparison);
-}
-
 /**
  * mirror_datagram - a client's datagram
  * @flow: its flow, or NULL: it is the first
@@ -121,7 +79,7 @@ static __always_inline int mirror_datagram(const struct packet *p, const struct 
 	else if (ret->mtu && p->bytes > ret->mtu)
 		why = SHADOW_TOO_BIG;
 	if (why != SHADOW_WHOLE) {
-		mirror_end(flow, key->service, why);
+		shadow_end_counted(flow, key->service, why);
 		return -1;
 	}
 	bpf_spin_lock(&flow->lock);

@@ -40,15 +40,9 @@ static __always_inline int replay_tell(struct xdp_md *ctx, const struct flow_key
 /* A connection that the daemon does not hear of is over. 0 or -1. */
 static __always_inline int replay_begin(struct xdp_md *ctx, const struct flow_key *key, struct shadow_flow *flow)
 {
-	bool ends;
-
 	if (!replay_tell(ctx, key, flow, REPLAY_OPEN, flow->first, 0, 0, 0))
 		return 0;
-	bpf_spin_lock(&flow->lock);
-	ends = shadow_ends(flow, SHADOW_EVICTED);
-	bpf_spin_unlock(&flow->lock);
-	if (ends)
-		shadow_count_end(key->service, SHADOW_EVICTED);
+	shadow_end_counted(flow, key->service, SHADOW_EVICTED);
 	return -1;
 }
 
@@ -102,7 +96,7 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 		if (flow && flow->first == p->sequence + 1)
 			return 0;
 		if (flow && !(flow->flags & SHADOW_FLOW_REPLAY)) /* else the daemon counts it */
-			mirror_end(flow, key->service, SHADOW_STOPPED);
+			shadow_end_counted(flow, key->service, SHADOW_STOPPED);
 		if (flow)
 			shadow_forget(key, flow);
 		flow = shadow_open(p, sh, key, SHADOW_FLOW_REPLAY, why);
@@ -117,7 +111,7 @@ static __always_inline int replay_client(struct xdp_md *ctx, const struct packet
 	    (p->tcp_flags & TCP_RST && !shadow_reset_is_plausible(p, flow->client_next)))
 		return 0;
 	if (why != SHADOW_WHOLE) {
-		mirror_end(flow, key->service, why); /* the daemon finds that out by itself */
+		shadow_end_counted(flow, key->service, why); /* the daemon finds that out by itself */
 		return 0;
 	}
 	replay_listen(p, flow, key->service);

@@ -181,6 +181,33 @@ static __always_inline struct shadow_flow *shadow_find(const struct flow_key *ke
 	return bpf_map_lookup_elem(&shadow_flows, &own);
 }
 
+/* How packets get to a connection's shadow, and from whom. */
+struct shadow_way {
+	struct tuple tuple;
+	const struct next_hop *hop;
+	__u32 mtu;
+};
+
+/* 0, or -1: the shadow cannot be reached now. */
+static __always_inline int shadow_way_of(const struct shadow_flow *flow, struct shadow_way *ret)
+{
+	__u32 backend = flow->backend, source = flow->source;
+	struct backend *b = bpf_map_lookup_elem(&backends, &backend);
+	struct address *address = bpf_map_lookup_elem(&sources, &source);
+	const struct next_hop *hop = b ? backend_hop(b) : NULL;
+
+	asm volatile("" : "+r"(hop)); /* the verifier must see it compared */
+	if (!hop || !address)
+		return -1;
+	ret->hop = hop;
+	ret->mtu = b->mtu;
+	ret->tuple.source = *address;
+	ret->tuple.source_port = flow->source_port;
+	ret->tuple.destination = b->address;
+	ret->tuple.destination_port = b->port;
+	return 0;
+}
+
 /* --- opening --- */
 
 static __always_inline int shadow_port_key(const struct shadow_flow *flow, struct source_port_key *ret)
@@ -352,6 +379,27 @@ static __always_inline bool shadow_ends(struct shadow_flow *flow, enum shadow_en
 static __always_inline bool shadow_reset_is_plausible(const struct packet *p, __u32 next)
 {
 	return p->sequence - next < 65536 || next - p->sequence < 65536;
+}
+
+/**
+ * shadow_end_counted - end the mirroring of a connection, and count that once
+ * Who is to be told is the caller's business. Return: false: it was over already.
+ */
+static __always_inline bool shadow_end_counted(struct shadow_flow *flow, __u32 service, enum shadow_end end)
+{
+	struct comparison comparison = {};
+	bool first;
+
+	bpf_spin_lock(&flow->lock);
+	if (!(flow->flags & SHADOW_FLOW_OVER))
+		compare_end(flow, end, &comparison);
+	first = shadow_ends(flow, end);
+	bpf_spin_unlock(&flow->lock);
+	if (!first)
+		return false;
+	shadow_count_end(service, end);
+	comparison_count(service, &comparison);
+	return true;
 }
 
 /* Nothing of what the client has sent waits: whoever resets a connection does not care whether the rest arrives. */

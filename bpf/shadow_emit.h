@@ -18,55 +18,21 @@
 static __always_inline int emission_begin(struct emission *e, const struct shadow_flow *flow,
 					  const struct flow_key *key)
 {
-	__u32 backend = flow->backend, source = flow->source, service = key->service;
-	struct backend *b = bpf_map_lookup_elem(&backends, &backend);
-	struct address *address = bpf_map_lookup_elem(&sources, &source);
+	__u32 service = key->service;
 	struct shadow *sh = bpf_map_lookup_elem(&shadows, &service);
-	const struct next_hop *hop = b ? backend_hop(b) : NULL;
+	struct shadow_way way;
 
-	asm volatile("" : "+r"(hop)); /* the verifier must see it compared */
-	if (!hop || !address || !sh)
+	if (shadow_way_of(flow, &way) || !sh)
 		return -1;
-	e->tuple.source = *address;
-	e->tuple.source_port = flow->source_port;
-	e->tuple.destination = b->address;
-	e->tuple.destination_port = b->port;
-	e->hop = *hop;
+	e->tuple = way.tuple;
+	e->hop = *way.hop;
 	e->service = service;
-	e->ipv6 = !address_is_mapped(&b->address);
-	e->mss = (b->mtu ? b->mtu : 1500) - sizeof(struct tcphdr) -
+	e->ipv6 = !address_is_mapped(&way.tuple.destination);
+	e->mss = (way.mtu ? way.mtu : 1500) - sizeof(struct tcphdr) -
 		 (e->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	e->traffic_class = sh->traffic_class;
 	e->data.serial = flow->serial;
 	return 0;
-}
-
-static __always_inline void emit_ipv4(struct iphdr *ip, const struct emission *e, __u32 bytes)
-{
-	__builtin_memset(ip, 0, sizeof(*ip));
-	ip->version = 4;
-	ip->ihl = sizeof(*ip) / 4;
-	ip->tos = e->traffic_class;
-	ip->tot_len = bpf_htons(sizeof(*ip) + bytes);
-	ip->frag_off = bpf_htons(0x4000); /* don't fragment */
-	ip->ttl = ANSWER_HOP_LIMIT;
-	ip->protocol = IPPROTO_TCP;
-	ip->saddr = e->tuple.source.word[3];
-	ip->daddr = e->tuple.destination.word[3];
-	ip->check = checksum_apply(0xffff, sum_words(ip, sizeof(*ip) / 4));
-}
-
-static __always_inline void emit_ipv6(struct ipv6hdr *ip, const struct emission *e, __u32 bytes)
-{
-	__builtin_memset(ip, 0, sizeof(*ip));
-	ip->version = 6;
-	ip->priority = e->traffic_class >> 4;
-	ip->flow_lbl[0] = e->traffic_class << 4;
-	ip->payload_len = bpf_htons(bytes);
-	ip->nexthdr = IPPROTO_TCP;
-	ip->hop_limit = ANSWER_HOP_LIMIT;
-	__builtin_memcpy(&ip->saddr, &e->tuple.source, sizeof(ip->saddr));
-	__builtin_memcpy(&ip->daddr, &e->tuple.destination, sizeof(ip->daddr));
 }
 
 static __always_inline void emit_tcp(struct tcphdr *tcp, const struct emission *e, __u32 header_bytes)
@@ -145,14 +111,15 @@ static __always_inline __u32 emit_headers(struct emission *e, __u32 data_sum)
 	__builtin_memcpy(eth->h_source, e->hop.source_mac, sizeof(eth->h_source));
 	if (e->ipv6) {
 		eth->h_proto = bpf_htons(ETH_P_IPV6);
-		emit_ipv6(ip, e, tcp_bytes + e->bytes);
+		write_ipv6(&e->tuple.source, &e->tuple.destination, e->traffic_class, IPPROTO_TCP, tcp_bytes + e->bytes,
+			   ip);
 		tcp = ip + sizeof(struct ipv6hdr);
 		emit_tcp(tcp, e, tcp_bytes);
 		emit_checksum(tcp, e, tcp_bytes, data_sum);
 		return sizeof(*eth) + sizeof(struct ipv6hdr) + tcp_bytes;
 	}
 	eth->h_proto = bpf_htons(ETH_P_IP);
-	emit_ipv4(ip, e, tcp_bytes + e->bytes);
+	write_ipv4(&e->tuple.source, &e->tuple.destination, e->traffic_class, IPPROTO_TCP, tcp_bytes + e->bytes, ip);
 	tcp = ip + sizeof(struct iphdr);
 	emit_tcp(tcp, e, tcp_bytes);
 	emit_checksum(tcp, e, tcp_bytes, data_sum);

@@ -38,23 +38,10 @@ static __always_inline __u32 engine_heard(const struct engine *g)
  */
 static __always_inline void engine_end(struct engine *g, enum shadow_end end, bool tell)
 {
-	struct shadow_flow *flow = g->flow;
-	struct comparison comparison = {};
-	bool first, open;
+	__u8 reset = g->flow->flags & SHADOW_FLOW_OPEN ? TCP_RST | TCP_ACK : TCP_RST;
 
-	bpf_spin_lock(&flow->lock);
-	if (!(flow->flags & SHADOW_FLOW_OVER))
-		compare_end(flow, end, &comparison);
-	first = shadow_ends(flow, end);
-	open = flow->flags & SHADOW_FLOW_OPEN;
-	bpf_spin_unlock(&flow->lock);
-	if (!first)
-		return;
-	shadow_count_end(g->key.service, end);
-	comparison_count(g->key.service, &comparison);
-	if (tell)
-		emit_bare(g->skb, &g->space->emission, open ? TCP_RST | TCP_ACK : TCP_RST, engine_sent(g),
-			  engine_heard(g));
+	if (shadow_end_counted(g->flow, g->key.service, end) && tell)
+		emit_bare(g->skb, &g->space->emission, reset, engine_sent(g), engine_heard(g));
 }
 
 /* --- sending --- */
