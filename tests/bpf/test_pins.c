@@ -7,18 +7,16 @@
 #include <cmocka.h>
 
 #include <dirent.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 
-#include "datapath.h"
+#include "own_bpffs.h"
 #include "pins.h"
 
-#define PINS "/mnt/headgate"
+#define PINS OWN_PINS
 #define MAPS_MAX 64
 
 static const struct limits limits = {
@@ -32,9 +30,7 @@ struct names {
 static int mount_bpffs(void **state)
 {
 	(void)state;
-	assert_int_equal(unshare(CLONE_NEWNS), 0);
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	assert_int_equal(mount("bpf", "/mnt", "bpf", 0, NULL), 0);
+	own_bpffs(0);
 	return 0;
 }
 

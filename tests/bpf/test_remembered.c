@@ -7,16 +7,15 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "backends.h"
 #include "figures.h"
+#include "own_bpffs.h"
 #include "random.h"
 #include "remembered.h"
 #include "sweep.h"
@@ -34,15 +33,9 @@ static int open_maps(void **state)
 				      .established = 64,
 				      .shadow_flows = 64,
 				      .stash = 64};
-	struct datapath *dp;
-	struct refusal why;
 
-	assert_int_equal(unshare(CLONE_NEWNS), 0);
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	assert_int_equal(mount("bpf", "/mnt", "bpf", 0, NULL), 0);
-	if (datapath_open("/mnt/headgate", &limits, &dp, &why))
-		fail_msg("%s", why.text);
-	*state = dp;
+	own_bpffs(0);
+	*state = own_datapath(&limits);
 	return 0;
 }
 

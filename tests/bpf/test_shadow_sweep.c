@@ -15,16 +15,15 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 
 #include "../unit/config_fixture.h"
 #include "backends.h"
 #include "hash.h"
+#include "own_bpffs.h"
 #include "shadow_care.h"
 #include "shadow_sweep.h"
 
@@ -69,17 +68,13 @@ static int open_maps(void **state)
 				      .stash = 64};
 	const struct sockaddr_ll on_loopback = {
 		.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_ifindex = LOOPBACK};
-	struct refusal why;
 
 	(void)state;
-	assert_int_equal(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	assert_int_equal(mount("bpf", "/mnt", "bpf", 0, NULL), 0);
+	own_bpffs(CLONE_NEWNET);
 	loopback_up();
 	world.mirror = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_IP));
 	assert_int_equal(bind(world.mirror, (const struct sockaddr *)&on_loopback, sizeof(on_loopback)), 0);
-	if (datapath_open("/mnt/headgate", &limits, &world.datapath, &why))
-		fail_msg("%s", why.text);
+	world.datapath = own_datapath(&limits);
 	datapath_shadow_guard(world.datapath)->mirror = LOOPBACK;
 	return 0;
 }
