@@ -6,18 +6,10 @@
  */
 #include "engine_client.h"
 #include "engine_shadow.h"
+#include "frame.h"
 #include "replay.h"
 
 #define STRIPPED_MAX 128U /* tags and outer headers in front of a copied packet */
-
-static __always_inline struct frame xdp_frame_of(struct xdp_md *ctx)
-{
-	return (struct frame){
-		.data = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-		.bytes = bpf_xdp_get_buff_len(ctx),
-	};
-}
 
 /* Takes off what stands before the client's IP header, but for an Ethernet header. 0 or -1. */
 static __always_inline int strip(struct xdp_md *ctx, struct frame *f, __u32 l3)
@@ -27,7 +19,7 @@ static __always_inline int strip(struct xdp_md *ctx, struct frame *f, __u32 l3)
 
 	if (l3 < sizeof(*eth) || l3 > STRIPPED_MAX || bpf_xdp_adjust_head(ctx, (int)(l3 - sizeof(*eth))))
 		return -1;
-	*f = xdp_frame_of(ctx);
+	*f = frame_of_xdp(ctx);
 	eth = frame_at(f, 0, sizeof(*eth));
 	version = frame_at(f, sizeof(*eth), 1);
 	if (!eth || !version)
@@ -226,7 +218,7 @@ SEC("xdp")
 int headgate_mirror(struct xdp_md *ctx)
 {
 	struct shadow_scratch *space = shadow_space();
-	struct frame f = xdp_frame_of(ctx);
+	struct frame f = frame_of_xdp(ctx);
 	struct flow_key key = {};
 
 	if (!space)
@@ -243,18 +235,6 @@ int headgate_mirror(struct xdp_md *ctx)
 }
 
 /* --- behind it --- */
-
-#define HEADERS_PULLED 256U
-
-static __always_inline struct frame skb_frame_of(struct __sk_buff *skb)
-{
-	bpf_skb_pull_data(skb, skb->len < HEADERS_PULLED ? skb->len : HEADERS_PULLED);
-	return (struct frame){
-		.data = (void *)(long)skb->data,
-		.end = (void *)(long)skb->data_end,
-		.bytes = skb->len,
-	};
-}
 
 /* The reason that the XDP program wrote into the source MAC. */
 static __always_inline enum shadow_end reason_of(const struct frame *f)
@@ -331,7 +311,7 @@ SEC("tc")
 int headgate_mirror_tc(struct __sk_buff *skb)
 {
 	struct engine g = {.skb = skb, .space = shadow_space()};
-	struct frame f = skb_frame_of(skb);
+	struct frame f = frame_pulled(skb, HEADERS_PULLED);
 
 	if (!g.space)
 		return TC_ACT_SHOT;

@@ -3,11 +3,11 @@
  * The TC hook (clsact, ingress), for interfaces without XDP: the same path, carried out on an skb. Its headers are in
  * skb->data after bpf_skb_pull_data(); an outermost VLAN tag is beside it, and stays there.
  */
+#include "frame.h"
 #include "icmp.h"
 
 #define TC_ACT_UNSPEC (-1)                      /* on to the filters of others, where TC_ACT_OK would be the end */
-#define HEADERS_PULLED 256U                     /* what nearly every packet has of headers, and more */
-#define HEADERS_PULLED_RARE (HEADERS_MAX + 64U) /* and what any may have */
+#define HEADERS_PULLED_RARE (HEADERS_MAX + 64U) /* what any packet may have of headers */
 #define MACS_BYTES 12U
 #define TAG_BYTES 4U
 
@@ -33,23 +33,6 @@ struct {
 		},
 };
 
-static __always_inline struct frame frame_of(const struct __sk_buff *skb)
-{
-	return (struct frame){
-		.data = (void *)(long)skb->data,
-		.end = (void *)(long)skb->data_end,
-		.bytes = skb->len,
-		.gso_bytes = skb->gso_size,
-	};
-}
-
-/* The frame with its first @bytes in one piece. */
-static __always_inline struct frame frame_pulled(struct __sk_buff *skb, __u32 bytes)
-{
-	bpf_skb_pull_data(skb, skb->len < bytes ? skb->len : bytes);
-	return frame_of(skb);
-}
-
 /* Makes room behind the Ethernet header and the tags that stand in the frame. 0 or -1. */
 static __always_inline int make_room(struct __sk_buff *skb, struct frame *f, struct scratch *space, __u32 room,
 				     __u64 flags)
@@ -61,7 +44,7 @@ static __always_inline int make_room(struct __sk_buff *skb, struct frame *f, str
 	    (skb->gso_size || bpf_skb_change_head(skb, room, 0)))
 		return -1;
 	bpf_skb_pull_data(skb, space->packet.l3 + room);
-	*f = frame_of(skb);
+	*f = frame_of_skb(skb);
 	return link_header_put(f, &space->link);
 }
 
@@ -100,7 +83,7 @@ static __always_inline int edit(struct __sk_buff *skb, struct frame *f, struct s
 	if (to->edit == EDIT_TUPLE) {
 		if (p->l4 && change_checksum(skb, p, &to->tuple))
 			return -1;
-		*f = frame_of(skb);
+		*f = frame_of_skb(skb);
 		if (p->l4 && rewrite_ports(f, p, &to->tuple))
 			return -1;
 		return rewrite_addresses(f, p, &to->tuple);
@@ -125,7 +108,7 @@ static __always_inline void copy_to_mirror(struct __sk_buff *skb, struct frame *
 	if (!guard || !guard->mirror || mirror_mark(f, MIRROR_CLIENT, to->service) ||
 	    bpf_clone_redirect(skb, guard->mirror, 0))
 		count_clone_lost(to->service);
-	*f = frame_of(skb);
+	*f = frame_of_skb(skb);
 }
 
 static __always_inline int send(struct __sk_buff *skb, struct frame *f, struct scratch *space,
@@ -224,12 +207,12 @@ static __always_inline int quote_sum_as_sent(struct __sk_buff *skb, struct frame
 	__u16 check;
 	__u16 *word;
 
-	*f = frame_of(skb);
+	*f = frame_of_skb(skb);
 	if (!partial)
 		return quote_sum(f, p->l3, ret);
 	if (bpf_skb_load_bytes(skb, check_at, &check, sizeof(check)))
 		return -1;
-	*f = frame_of(skb);
+	*f = frame_of_skb(skb);
 	for (__u32 i = 0; i < QUOTE_BYTES / 2; i++) {
 		word = frame_at(f, p->l3 + 2 * i, sizeof(*word));
 		if (p->l3 + 2 * i >= p->l4)

@@ -3,6 +3,7 @@
  * The XDP hook. What is frequent is decided by the first program; the others take over by tail call what is a reply,
  * what only the whole parser reads, and ICMP.
  */
+#include "frame.h"
 #include "icmp.h"
 
 enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
@@ -45,21 +46,12 @@ static __always_inline int pass(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-static __always_inline struct frame frame_of(struct xdp_md *ctx)
-{
-	return (struct frame){
-		.data = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-		.bytes = bpf_xdp_get_buff_len(ctx),
-	};
-}
-
 /* Makes room behind the Ethernet header, which moves to the front. 0 or -1. */
 static __always_inline int make_room(struct xdp_md *ctx, struct frame *f, struct scratch *space, __u32 room)
 {
 	if (link_header_save(f, &space->link) || bpf_xdp_adjust_head(ctx, -(int)room))
 		return -1;
-	*f = frame_of(ctx);
+	*f = frame_of_xdp(ctx);
 	return link_header_put(f, &space->link);
 }
 
@@ -139,7 +131,7 @@ static __always_inline int answer_with_tcp(struct xdp_md *ctx, const struct pack
 
 	if (bpf_xdp_adjust_tail(ctx, (int)answer_frame_bytes(p) - (int)p->frame_bytes))
 		return XDP_DROP;
-	f = frame_of(ctx);
+	f = frame_of_xdp(ctx);
 	return answer_tcp_write(&f, p, answer) ? XDP_DROP : XDP_TX;
 }
 
@@ -181,7 +173,7 @@ static __always_inline int answer_with_too_big(struct xdp_md *ctx, struct frame 
 		return XDP_DROP;
 	if (bpf_xdp_adjust_tail(ctx, (int)(p->l3 + QUOTE_BYTES) - (int)p->frame_bytes))
 		return XDP_DROP;
-	*f = frame_of(ctx);
+	*f = frame_of_xdp(ctx);
 	if (make_room(ctx, f, space, too_big_room(p)) || too_big_write(f, p, to->mtu, sum))
 		return XDP_DROP;
 	count_too_big(to->service);
@@ -259,7 +251,7 @@ SEC("xdp")
 int headgate_xdp(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_of(ctx);
+	struct frame f = frame_of_xdp(ctx);
 	struct departure to = {};
 
 	if (!space)
@@ -272,7 +264,7 @@ SEC("xdp")
 int headgate_xdp_reply(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_of(ctx);
+	struct frame f = frame_of_xdp(ctx);
 	struct departure to = {};
 
 	if (!space)
@@ -285,7 +277,7 @@ SEC("xdp")
 int headgate_xdp_rare(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_of(ctx);
+	struct frame f = frame_of_xdp(ctx);
 	struct departure to = {};
 
 	if (!space)
@@ -297,7 +289,7 @@ SEC("xdp")
 int headgate_xdp_icmp(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_of(ctx);
+	struct frame f = frame_of_xdp(ctx);
 	struct departure to = {};
 
 	if (!space)
@@ -310,7 +302,7 @@ SEC("xdp")
 int headgate_xdp_shadow(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
-	struct frame f = frame_of(ctx);
+	struct frame f = frame_of_xdp(ctx);
 	struct departure to = {};
 	int action;
 
