@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends.h"
+#include "keep.h"
 
 static int delete_if_there(struct splitter *sp, enum datapath_map map, const void *key)
 {
@@ -135,20 +136,16 @@ static uint32_t address_owner(const struct splitter *sp, const struct address *a
 	return 0;
 }
 
+static bool has_owner(const void *context, const void *address)
+{
+	return address_owner(context, address);
+}
+
 static int refresh_addresses(struct splitter *sp)
 {
-	struct address key, *previous = NULL, next;
+	int error = keep_wanted(sp->datapath, MAP_VIP_ADDRESSES, sizeof(struct address), has_owner, sp);
 	uint32_t value;
-	int error = 0;
 
-	while (!error && datapath_next_key(sp->datapath, MAP_VIP_ADDRESSES, previous, &next) == 0) {
-		if (!address_owner(sp, &next)) {
-			error = delete_if_there(sp, MAP_VIP_ADDRESSES, &next);
-			continue; /* previous still stands; on from it */
-		}
-		key = next;
-		previous = &key;
-	}
 	for (uint32_t id = 1; id < datapath_limits(sp->datapath)->services && !error; id++) {
 		const struct address *address = &datapath_service(sp->datapath, id)->vip.address;
 
@@ -238,23 +235,20 @@ static bool is_leaving(const struct splitter *sp, const struct server_id *id)
 	       id->backend < limits->backends && sp->backends[id->backend].use == ID_LEAVING;
 }
 
-static int delete_unwanted_ids(struct splitter *sp, const struct server_ids *wanted)
-{
-	struct server_id_key key, *previous = NULL;
-	struct server_id entry;
-	int error = 0;
+struct kept_ids {
+	struct splitter *splitter;
+	const struct server_ids *wanted;
+};
 
-	while (!error && datapath_next_key(sp->datapath, MAP_SERVER_IDS, previous, &entry.key) == 0) {
-		if (datapath_lookup(sp->datapath, MAP_SERVER_IDS, &entry.key, &entry.backend) == 0 &&
-		    !is_leaving(sp, &entry) &&
-		    !bsearch(&entry, wanted->ids, wanted->count, sizeof(entry), compare_keys)) {
-			error = delete_if_there(sp, MAP_SERVER_IDS, &entry.key);
-			continue; /* previous still stands; on from it */
-		}
-		key = entry.key;
-		previous = &key;
-	}
-	return error;
+static bool id_is_wanted(const void *context, const void *key)
+{
+	const struct kept_ids *kept = context;
+	struct server_id entry = {.key = *(const struct server_id_key *)key};
+
+	if (datapath_lookup(kept->splitter->datapath, MAP_SERVER_IDS, key, &entry.backend))
+		return true; /* it has gone meanwhile */
+	return is_leaving(kept->splitter, &entry) ||
+	       bsearch(&entry, kept->wanted->ids, kept->wanted->count, sizeof(entry), compare_keys);
 }
 
 static int refresh_server_ids(struct splitter *sp, const struct model *model)
@@ -263,25 +257,31 @@ static int refresh_server_ids(struct splitter *sp, const struct model *model)
 	int error = gather_server_ids(sp, model, &wanted);
 
 	if (!error)
-		error = delete_unwanted_ids(sp, &wanted);
+		error = keep_wanted(sp->datapath, MAP_SERVER_IDS, sizeof(struct server_id_key), id_is_wanted,
+				    &(struct kept_ids){sp, &wanted});
 	for (size_t i = 0; i < wanted.count && !error; i++)
 		error = datapath_update(sp->datapath, MAP_SERVER_IDS, &wanted.ids[i].key, &wanted.ids[i].backend);
 	free(wanted.ids);
 	return error;
 }
 
-static void forget_server_ids(struct splitter *sp, uint32_t backend)
+struct forgotten_backend {
+	struct splitter *splitter;
+	uint32_t id;
+};
+
+static bool is_of_another(const void *context, const void *key)
 {
-	struct server_id_key key, *previous = NULL, next;
+	const struct forgotten_backend *backend = context;
 	uint32_t value;
 
-	while (datapath_next_key(sp->datapath, MAP_SERVER_IDS, previous, &next) == 0) {
-		if (datapath_lookup(sp->datapath, MAP_SERVER_IDS, &next, &value) == 0 && value == backend &&
-		    datapath_delete(sp->datapath, MAP_SERVER_IDS, &next) == 0)
-			continue; /* previous still stands; on from it */
-		key = next;
-		previous = &key;
-	}
+	return datapath_lookup(backend->splitter->datapath, MAP_SERVER_IDS, key, &value) || value != backend->id;
+}
+
+static void forget_server_ids(struct splitter *sp, uint32_t backend)
+{
+	keep_wanted(sp->datapath, MAP_SERVER_IDS, sizeof(struct server_id_key), is_of_another,
+		    &(struct forgotten_backend){sp, backend});
 }
 
 /* --- all of it --- */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hook_tc.h"
+#include "keep.h"
 #include "mirror_link.h"
 #include "program.h"
 #include "util.h"
@@ -81,27 +82,13 @@ static int attach_programs(const struct mirror_link *link, const struct mirror_p
 		     : 0;
 }
 
-static bool is_among(const uint32_t *ifindexes, size_t count, uint32_t ifindex)
-{
-	for (size_t i = 0; i < count; i++)
-		if (ifindexes[i] == ifindex)
-			return true;
-	return false;
-}
-
 static int set_ways_out(struct datapath *dp, uint32_t near, const uint32_t *ways_out, size_t count)
 {
-	uint32_t key, *previous = NULL, next;
 	int error = 0;
 
 	for (size_t i = 0; i < count && !error; i++)
 		error = datapath_set_mirror(dp, ways_out[i], near);
-	while (datapath_next_key(dp, MAP_MIRRORS, previous, &next) == 0) {
-		if (!is_among(ways_out, count, next) && datapath_delete(dp, MAP_MIRRORS, &next) == 0)
-			continue; /* previous still stands; begin again from it */
-		key = next;
-		previous = &key;
-	}
+	keep_interfaces(dp, MAP_MIRRORS, ways_out, count);
 	return error;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends.h"
+#include "keep.h"
 #include "figures.h"
 
 static struct variant_key key_of(const char *service, const char *variant)
@@ -99,22 +100,18 @@ static bool in_model(const struct splitter *sp, const struct variant_key *key)
 	return s && service_find_variant(s, key->variant) >= 0;
 }
 
-/* The variant is neither in the model nor has it a backend that drains. */
-static bool is_forgotten(const struct splitter *sp, const struct variant_key *key)
+/* The variant is in the model, or has a backend that drains. */
+static bool is_remembered(const void *context, const void *of)
 {
-	return !in_model(sp, key) && !backends_of(sp, key->service, key->variant).count;
+	const struct splitter *sp = context;
+	const struct variant_key *key = of;
+
+	return in_model(sp, key) || backends_of(sp, key->service, key->variant).count;
 }
 
 void remembered_prune(struct splitter *sp)
 {
-	struct variant_key key, *previous = NULL, next;
-
-	while (datapath_next_key(sp->datapath, MAP_REMEMBERED, previous, &next) == 0) {
-		if (is_forgotten(sp, &next) && datapath_delete(sp->datapath, MAP_REMEMBERED, &next) == 0)
-			continue; /* previous still stands; on from it */
-		key = next;
-		previous = &key;
-	}
+	keep_wanted(sp->datapath, MAP_REMEMBERED, sizeof(struct variant_key), is_remembered, sp);
 }
 
 static int take(struct splitter *sp, uint32_t id, const struct variant_key *key)

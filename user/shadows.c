@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends.h"
+#include "keep.h"
 #include "lookups.h"
 
 #define FLAGS (SERVICE_SHADOW | SERVICE_SHADOW_RULES)
@@ -125,24 +126,13 @@ static void write_bits(struct shadow_guard *guard, const struct shadow_guard *bi
 	__atomic_store_n(&guard->on, bits->on, __ATOMIC_RELEASE);
 }
 
-static int delete_other_hosts(struct splitter *sp, const struct hosts *wanted)
+static bool host_is_wanted(const void *context, const void *key)
 {
-	struct address key, *previous = NULL, next;
-	int error = 0;
+	const struct hosts *wanted = context;
+	const struct host *host =
+		wanted->count ? bsearch(key, wanted->host, wanted->count, sizeof(*host), compare_hosts) : NULL;
 
-	while (!error && datapath_next_key(sp->datapath, MAP_SHADOW_HOSTS, previous, &next) == 0) {
-		const struct host *host =
-			wanted->count ? bsearch(&next, wanted->host, wanted->count, sizeof(*host), compare_hosts)
-				      : NULL;
-
-		if (!host || host->shared) {
-			error = datapath_delete(sp->datapath, MAP_SHADOW_HOSTS, &next);
-			continue; /* previous still stands; on from it */
-		}
-		key = next;
-		previous = &key;
-	}
-	return error;
+	return host && !host->shared;
 }
 
 int shadows_refresh_guard(struct splitter *sp)
@@ -162,7 +152,7 @@ int shadows_refresh_guard(struct splitter *sp)
 	}
 	if (!error) {
 		write_bits(datapath_shadow_guard(sp->datapath), &bits);
-		error = delete_other_hosts(sp, &hosts);
+		error = keep_wanted(sp->datapath, MAP_SHADOW_HOSTS, sizeof(struct address), host_is_wanted, &hosts);
 	}
 	free(hosts.host);
 	return error;
@@ -199,12 +189,20 @@ static int write_rules(struct splitter *sp, uint32_t service, const struct shado
 	return error;
 }
 
-static bool rule_wanted(const struct splitter *sp, const struct model *model, const struct cohort_key *key)
-{
-	for (size_t i = 0; i < model->service_count; i++) {
-		const struct service_model *s = &model->services[i];
+struct wanted_rules {
+	const struct splitter *splitter;
+	const struct model *model;
+};
 
-		if (!s->shadow.rule_count || splitter_service_id(sp, s) != key->service)
+static bool rule_is_wanted(const void *context, const void *of)
+{
+	const struct wanted_rules *all = context;
+	const struct cohort_key *key = of;
+
+	for (size_t i = 0; i < all->model->service_count; i++) {
+		const struct service_model *s = &all->model->services[i];
+
+		if (!s->shadow.rule_count || splitter_service_id(all->splitter, s) != key->service)
 			continue;
 		for (size_t n = 0; n < s->shadow.rule_count; n++) {
 			struct cohort_key wanted = rule_key(key->service, &s->shadow.rules[n].source);
@@ -218,18 +216,8 @@ static bool rule_wanted(const struct splitter *sp, const struct model *model, co
 
 static int delete_other_rules(struct splitter *sp, const struct model *model)
 {
-	struct cohort_key key, *previous = NULL, next;
-	int error = 0;
-
-	while (!error && datapath_next_key(sp->datapath, MAP_SHADOW_RULES, previous, &next) == 0) {
-		if (!rule_wanted(sp, model, &next)) {
-			error = datapath_delete(sp->datapath, MAP_SHADOW_RULES, &next);
-			continue; /* previous still stands; on from it */
-		}
-		key = next;
-		previous = &key;
-	}
-	return error;
+	return keep_wanted(sp->datapath, MAP_SHADOW_RULES, sizeof(struct cohort_key), rule_is_wanted,
+			   &(struct wanted_rules){sp, model});
 }
 
 /* --- a service --- */

@@ -8,6 +8,7 @@
 
 #include "backends.h"
 #include "hash.h"
+#include "keep.h"
 #include "remembered.h"
 #include "sweep.h"
 
@@ -366,8 +367,6 @@ void splitter_destroy(struct splitter *sp)
 
 int splitter_set_interfaces(struct splitter *sp, const uint32_t *ifindexes, size_t count)
 {
-	uint32_t key, *previous = NULL, next;
-
 	if (count > ARRAY_SIZE(sp->ifindex))
 		return -E2BIG;
 	for (size_t i = 0; i < count; i++)
@@ -375,15 +374,6 @@ int splitter_set_interfaces(struct splitter *sp, const uint32_t *ifindexes, size
 			return -EINVAL;
 	memcpy(sp->ifindex, ifindexes, count * sizeof(*ifindexes));
 	sp->ifindex_count = count;
-	while (datapath_next_key(sp->datapath, MAP_DEVICES, previous, &next) == 0) {
-		bool wanted = false;
-
-		for (size_t i = 0; i < count; i++)
-			wanted |= ifindexes[i] == next;
-		if (!wanted && datapath_delete(sp->datapath, MAP_DEVICES, &next) == 0)
-			continue; /* previous still stands; begin again from it */
-		key = next;
-		previous = &key;
-	}
+	keep_interfaces(sp->datapath, MAP_DEVICES, ifindexes, count);
 	return 0;
 }
