@@ -90,15 +90,17 @@ def exchange(options):
     client, source = connected(options)
     destination = (options.to, options.port)
     sender = RawSender(options.to)
-    sent = answered = wrong = 0
+    sent = answered = wrong = early = tries = 0
     count = len(list(orders(options.order, fragments_of(source, destination, b"x" * options.bytes))))
     for which in range(count):
         # A datagram may be lost anywhere for reasons of its own; an order that is lost in every try is not.
         for _ in range(options.tries):
             payloads = [os.urandom(options.bytes) for _ in range(options.together)]
-            packets = [list(orders(options.order, fragments_of(source, destination, payload)))[which]
-                       for payload in payloads]
+            divided = [fragments_of(source, destination, payload) for payload in payloads]
+            packets = [list(orders(options.order, parts))[which] for parts in divided]
             sender.send(itertools.chain(*zip(*packets)), destination)
+            tries += 1
+            early += sum(order.index(parts[0]) for parts, order in zip(divided, packets))
             waiting = set(payloads)
             while waiting:
                 try:
@@ -111,7 +113,7 @@ def exchange(options):
                 break
         sent += len(payloads)
         answered += len(payloads) - len(waiting)
-    print(json.dumps({"sent": sent, "answered": answered, "wrong": wrong}))
+    print(json.dumps({"sent": sent, "answered": answered, "wrong": wrong, "early": early, "lost": tries - count}))
 
 
 def kernel(options):

@@ -55,6 +55,7 @@ answers_all() # HOST ADDRESS PORT [OPTION...]
 	result=$(fragments "$1" exchange --to "$2" --port "$3" --tries 3 "${@:4}")
 	lab_assert 'd["sent"] > 0 and d["answered"] == d["sent"] and d["wrong"] == 0' "$result" \
 		early="$(lab_json 'json.dumps(d["early_fragments"])' "$(lab_api GET /v1/status)")"
+	echo "$result"
 }
 
 early() # resent|dropped
@@ -90,12 +91,14 @@ test_datagrams_that_the_kernel_divides_are_answered_over_ipv6() { kernel_fragmen
 
 any_order_is_answered() # ADDRESS
 {
-	local before
+	local before result
 	before=$(early resent)
 	answers_all client "$1" 5000 --bytes 4000 --order ordered
-	answers_all client "$1" 5000 --bytes 4000 --order every
-	# Of six orders of three fragments, two have none too early, two have one, two have two. Each has come in again once.
-	lab_assert "d['early_fragments']['resent'] == $before + 6" "$(lab_api GET /v1/status)"
+	# Of six orders of three fragments, two have none too early, two have one, two have two. Each has come in again once,
+	# and so have those of a datagram that was lost and sent once more, as far as they came here.
+	result=$(answers_all client "$1" 5000 --bytes 4000 --order every)
+	lab_assert '6 <= resent <= e["early"] and (e["lost"] > 0 or e["early"] == 6)' "$result" e="$result" \
+		resent=$(($(early resent) - before))
 	answers_all client "$1" 5000 --bytes 8000 --order reversed
 	answers_all client "$1" 5000 --bytes 8000 --order odd-first
 	answers_all client "$1" 5000 --bytes 8000 --order reversed --together 5
