@@ -17,7 +17,7 @@ VERSION := 0.1.0
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
-PACKAGES := libbpf libsystemd yaml-0.1 jansson libmicrohttpd libcurl libmnl
+PACKAGES := libbpf libsystemd yaml-0.1 jansson libmicrohttpd libcurl libmnl sqlite3 ncursesw
 WARN     := -Wall -Wextra -Werror
 CFLAGS   ?= -O2 -g
 CFLAGS_ALL = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer) \
@@ -27,7 +27,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g $(WARN) -Ivmlinux -Ibpf
 comma    := ,
 
 PACKAGE_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -lelf -lz
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lelf -lz -lm
 
 # What has no main(): pure modules, and those that talk to the kernel. The tool and the tests link what they use of it.
 LIBRARY := $(filter-out user/main.c,$(wildcard user/*.c))
@@ -80,7 +80,7 @@ TESTS := $(patsubst %.c,$(O)/%,$(UNIT) $(BPFTEST) $(wildcard tests/unit/table_du
 $(filter $(O)/tests/bpf/%,$(TESTS)): $(BPFTEST_HELP:%.c=$(O)/%.o)
 $(TESTS): $(O)/%: $(O)/%.o $(O)/libheadgate.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libheadgate.a $(LIBS) -lcmocka -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libheadgate.a $(LIBS) -lcmocka
 
 tests: all $(TESTS)
 

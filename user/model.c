@@ -12,6 +12,7 @@ static void service_release(struct service_model *s)
 		free(s->variants[i].backends);
 	free(s->variants);
 	free(s->cohorts);
+	free(s->rollout);
 }
 
 void model_free(struct model *m)
@@ -46,6 +47,8 @@ static int copy_service_arrays(const struct service_model *from, struct service_
 	if (copy_array(from->cohorts, from->cohort_count, sizeof(*to->cohorts), &to->cohorts))
 		return -ENOMEM;
 	to->cohort_count = from->cohort_count;
+	if (copy_array(from->rollout, !!from->rollout, sizeof(*to->rollout), &to->rollout))
+		return -ENOMEM;
 	if (copy_array(from->variants, from->variant_count, sizeof(*to->variants), &to->variants))
 		return -ENOMEM;
 	for (size_t i = 0; i < from->variant_count; i++) {
@@ -77,6 +80,7 @@ int model_copy(const struct model *m, struct model **ret)
 		s->variants = NULL;
 		s->variant_count = 0;
 		s->cohorts = NULL;
+		s->rollout = NULL;
 		s->cohort_count = 0;
 		copy->service_count = i + 1;
 		if (copy_service_arrays(&m->services[i], s))

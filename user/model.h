@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "address.h"
+#include "plan.h"
 #include "refusal.h"
 #include "util.h"
 
@@ -165,6 +166,7 @@ struct service_model {
 	uint8_t server_id_bytes;        /* of server ids in its connection ids; 0: they carry none */
 	struct health_model health;
 	struct shadow_model shadow;
+	struct rollout_plan *rollout; /* what `rollout start` does unless told otherwise; or NULL */
 };
 
 /* Whether replies come by here; where not, packets reach their backend as they are, its port included. */

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_CONDUCTOR_H
+#define HEADGATE_CONDUCTOR_H
+
+/*
+ * Drives rollouts: takes the measurements, has them judged, moves the machine on, journals, and puts in force what is
+ * wanted. The only part of rollouts that knows the daemon.
+ */
+#include "journal.h"
+
+struct daemon;
+struct conductor;
+
+/**
+ * conductor_create - open the journal and take up what was going on
+ * @path: of the journal
+ * Return: 0 or -errno with @why. Nothing moves before conductor_begin().
+ */
+int conductor_create(struct daemon *d, const char *path, struct conductor **ret, struct refusal *why);
+/* Rollouts that were going on go on. To be called when a model is in force. 0 or -errno. */
+int conductor_begin(struct conductor *c);
+void conductor_destroy(struct conductor *c); /* accepts NULL */
+
+/* Weights and shadows of a model that is about to be in force, as the rollouts that are going on want them. -EINVAL
+ * with
+ * @why: it lacks what one of them needs. */
+int conductor_adjust(struct conductor *c, struct model *model, struct refusal *why);
+
+/* Whether a person's change of weights (or shadow) has to be refused, as a rollout of the service is going on. -EBUSY
+ * with
+ * @why. */
+int conductor_allows(struct conductor *c, const char *service, struct refusal *why);
+
+/**
+ * conductor_start - begin a rollout
+ * @plan: NULL: the configuration's, with its roles
+ * Return: 0 or -errno with @why: -ENOENT without a plan, -EBUSY while one is going on.
+ */
+int conductor_start(struct conductor *c, const char *service, const struct rollout_plan *plan, const struct actor *by,
+		    struct refusal *why);
+/* -ENOENT: there is none going on. */
+int conductor_command(struct conductor *c, const char *service, enum rollout_command command, const struct actor *by,
+		      struct refusal *why);
+/* Begin the last one, that failed or was aborted, again, with its own plan. */
+int conductor_retry(struct conductor *c, const char *service, const struct actor *by, struct refusal *why);
+/* Weights as before the last one, that succeeded, and its roles. */
+int conductor_undo(struct conductor *c, const char *service, const struct actor *by, struct refusal *why);
+
+/* An evaluator's values. -ENOENT: no rollout, or no such metric. */
+int conductor_push(struct conductor *c, const char *service, const char *metric, const char *variant,
+		   const json_t *input, struct refusal *why);
+
+/* As docs/api.md says; NULL: out of memory. The newest rollout of the service, over or not; {"rollout": null} if none.
+ */
+json_t *conductor_report(struct conductor *c, const char *service);
+json_t *conductor_history(struct conductor *c, const char *service, uint64_t rollout, uint32_t limit, bool samples);
+
+#endif

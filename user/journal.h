@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_JOURNAL_H
+#define HEADGATE_JOURNAL_H
+
+/*
+ * What rollouts decided, written before it is done: an SQLite file (WAL), that people may read with sqlite3 while the
+ * daemon writes. docs/rollouts.md describes its tables. A record that was written is there after a kill -9; after a
+ * loss of power the newest may be missing, and then the rollout is a little further back, which is as good.
+ */
+#include <jansson.h>
+
+#include "rollout.h"
+
+struct journal;
+
+#define JOURNAL_VERSION 1 /* PRAGMA user_version; a newer file is refused, an older one brought up to date */
+
+/**
+ * journal_open - open or make the file
+ * @path: its folder must exist; a file that is damaged or no SQLite file is set aside as PATH.damaged
+ *
+ * Return: 0 or -errno with @why.
+ */
+int journal_open(const char *path, struct journal **ret, struct refusal *why);
+void journal_close(struct journal *j); /* accepts NULL */
+DEFINE_CLEANUP(struct journal, journal_close)
+
+/* All that a daemon needs to go on with a rollout. */
+struct rollout_record {
+	struct rollout_plan plan;
+	struct rollout rollout;
+	struct metric_state metrics[PLAN_METRICS_MAX];
+	struct ratio_state ratio;
+	struct arm_total arms[PLAN_METRICS_MAX][PLAN_ARMS_MAX]; /* ab_test */
+	uint64_t analysed_ms; /* of the step's clock: when the last analysis was made */
+};
+
+/* Who did something, for the audit. */
+struct actor {
+	uint32_t uid;
+	int32_t pid;
+	bool daemon; /* the daemon itself; no uid */
+};
+
+/**
+ * journal_begin - a new rollout
+ * @record: its rollout.id is set
+ * Return: 0 or -errno; -EBUSY: the service has one that is not over.
+ */
+int journal_begin(struct journal *j, struct rollout_record *record, const struct actor *by);
+
+/* A transition: the whole record and a line of history, in one transaction. @from: the state and step before. 0 or
+ * -errno. */
+int journal_transition(struct journal *j, const struct rollout_record *record, enum rollout_state from,
+		       uint32_t from_step, const struct actor *by);
+
+/* An analysis: the whole record, the results, and the samples that they came from (what `simulate --recorded` reads),
+ * in one transaction. @candidate and @stable: [plan.analysis.metric_count]. 0 or -errno. */
+int journal_analysis(struct journal *j, const struct rollout_record *record, const struct sample *candidate,
+		     const struct sample *stable, const struct metric_result *results, enum judged verdict);
+
+/* Just the record: its clocks. 0 or -errno. */
+int journal_keep(struct journal *j, const struct rollout_record *record);
+
+/* The newest rollout of a service. 0; -ENOENT; -errno. @ret is big: not on the stack. */
+int journal_newest(struct journal *j, const char *service, struct rollout_record *ret);
+
+/* Services whose newest rollout is not over: each is called with the name. 0 or -errno. */
+int journal_each_going_on(struct journal *j, void (*each)(void *context, const char *service), void *context);
+
+/*
+ * Roles: after a promotion stable and candidate are the other way round for the next release. They hold as long as the
+ * file says the same as when it was promoted.
+ */
+int journal_set_roles(struct journal *j, const char *service, const struct rollout_plan *file, const char *stable,
+		      const char *candidate);
+/* Changes @plan's names, if there are roles and the file still says what it said. 0 or -errno. */
+int journal_apply_roles(struct journal *j, const char *service, struct rollout_plan *plan);
+
+/* What was counted when the running analysis interval began: [2] stable's and candidate's. 0 or -errno. */
+int journal_set_baseline(struct journal *j, uint64_t rollout, const void *data, size_t bytes);
+int journal_baseline(struct journal *j, uint64_t rollout, void *ret, size_t bytes); /* -ENOENT; -EINVAL: another size */
+
+/* One line of the audit, for what people asked for, done or refused (@error: NULL or why not). 0 or -errno. */
+int journal_audit(struct journal *j, const char *service, const struct actor *by, const char *what, const char *error);
+
+/**
+ * journal_history - what happened, newest rollout first
+ * @service: or NULL for all
+ * @rollout: an id, or 0 for all
+ * @limit: rollouts
+ * @samples: with each analysis' samples, too
+ * Return: {"rollouts": [..]} as docs/api.md says, or NULL (out of memory, or the file cannot be read).
+ */
+json_t *journal_history(struct journal *j, const char *service, uint64_t rollout, uint32_t limit, bool samples);
+
+/* Records as JSON, by the names of the C fields: what the journal keeps, and what the simulation reads. */
+json_t *plan_to_json(const struct rollout_plan *plan);
+int plan_from_json(const json_t *json, struct rollout_plan *ret); /* 0 or -EINVAL */
+json_t *sample_to_json(const struct metric_plan *m, const struct sample *sample);
+int sample_from_json(const struct metric_plan *m, const json_t *json, struct sample *ret); /* 0 or -EINVAL */
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_ROLLOUT_H
+#define HEADGATE_ROLLOUT_H
+
+/*
+ * A rollout as a state machine: where it is, and where it goes next. Pure; time is CLOCK_MONOTONIC's, a parameter, so
+ * that no clock that is set moves it.
+ *
+ * What is to be in force (weights, shadow) is a function of the plan and the record alone, rollout_wanted(). Whoever
+ * drives it journals the changed record first and then brings what is wanted into force, which may be done any number
+ * of times: a daemon that is killed between any two instructions goes on from the journal as if nothing had happened.
+ */
+#include "judge.h"
+#include "model.h"
+#include "plan.h"
+
+enum rollout_state {
+	ROLLOUT_INITIALIZED, /* nothing has been changed yet; hooks may hold it here */
+	ROLLOUT_PROGRESSING,
+	ROLLOUT_PAUSED, /* by a person or by a policy; it is judged all the same */
+	ROLLOUT_WAITING_APPROVAL,
+	ROLLOUT_PROMOTING, /* all traffic to the candidate */
+	ROLLOUT_SUCCEEDED,
+	ROLLOUT_ROLLING_BACK, /* all as it was before */
+	ROLLOUT_FAILED,
+	ROLLOUT_ABORTED,
+	ROLLOUT_STATES,
+};
+
+static inline bool rollout_is_over(enum rollout_state state)
+{
+	return state == ROLLOUT_SUCCEEDED || state == ROLLOUT_FAILED || state == ROLLOUT_ABORTED;
+}
+
+/* What people may say to a rollout. */
+enum rollout_command {
+	COMMAND_NONE,
+	COMMAND_PAUSE,
+	COMMAND_RESUME,
+	COMMAND_APPROVE,
+	COMMAND_PROMOTE,      /* the step ends now, whatever it waits for */
+	COMMAND_PROMOTE_FULL, /* all steps do */
+	COMMAND_ROLLBACK,     /* back now; connections as drain.on_rollback says; ends FAILED */
+	COMMAND_ABORT,        /* back now; connections as drain.on_change says; ends ABORTED */
+};
+
+/* Where a step is. Its hooks are asked in order. */
+enum step_phase {
+	PHASE_BEFORE, /* hooks with `before` are asked; what it wants is not in force yet */
+	PHASE_RUNNING,
+	PHASE_AFTER, /* hooks with `after` are asked */
+};
+
+/* What was in force before a rollout, of one variant. */
+struct weight_before {
+	char variant[NAME_SIZE];
+	uint32_t weight;
+};
+
+#define ROLLOUT_CAUSE_SIZE 320
+
+struct rollout {
+	uint64_t id; /* by the journal; later ones are higher */
+	char service[NAME_SIZE];
+	enum rollout_state state;
+	bool resumes_waiting; /* PAUSED: it waited for approval before */
+	bool by_person;       /* ROLLING_BACK: ends ABORTED, and connections are as on_change says */
+	uint32_t step;        /* of the plan; step_count: behind the last */
+	enum step_phase phase;
+	uint32_t transitions; /* so far; counts the journal's lines */
+	uint64_t now_ns;      /* the last rollout_advance(); never goes back */
+	uint64_t began_ns;
+	uint64_t step_ran_ns;         /* the step's own clock: stands still while PAUSED */
+	uint64_t without_progress_ns; /* for the deadline: stands still while PAUSED or WAITING_APPROVAL */
+	uint64_t analyses;            /* that were taken account of */
+	uint64_t step_passes;         /* of those, passed in this step since its delay was over */
+	uint32_t step_failures;
+	enum judged last;               /* verdict of the newest analysis in this step */
+	char cause[ROLLOUT_CAUSE_SIZE]; /* of the last transition, for people */
+	struct weight_before before[VARIANTS_MAX];
+	size_t before_count;
+	enum shadow_state shadow_before; /* and its sample */
+	uint32_t sample_before;
+	int winner; /* ab_test: arm that promote_winner promotes; -1: none */
+};
+
+enum hook_answer {
+	HOOK_NONE, /* not asked, or no answer yet */
+	HOOK_GO,
+	HOOK_HOLD, /* ask again later */
+	HOOK_FAIL,
+};
+
+/* What is known when the machine is moved on. */
+struct rollout_facts {
+	uint64_t now_ns;
+	enum rollout_command command;
+	char who[64];                     /* of the command: "uid 1000" */
+	enum judged verdict;              /* of a new analysis, or JUDGED_NOTHING */
+	bool proven;                      /* of JUDGED_FAIL: failure_limit does not matter */
+	char why[ROLLOUT_CAUSE_SIZE / 2]; /* of @verdict */
+	uint64_t arm_samples;  /* STEP_ARMS: connections of the arm that has the fewest, since the step began */
+	int winner;            /* STEP_ARMS: arm that is proven to be better; -1: none */
+	bool healthy;          /* every backend of the candidate is */
+	bool in_force;         /* what rollout_wanted() says is */
+	enum hook_answer hook; /* of all hooks of the phase together: any that fails, else any that holds, else go */
+	char hook_why[ROLLOUT_CAUSE_SIZE / 2];
+};
+
+/**
+ * rollout_begin - the record of a new rollout
+ * @s: the service as it is now: what it will go back to
+ * @why: when it is refused: the candidate has no backend that could take traffic (-EINVAL), a variant of the plan is
+ * gone
+ *       (-ENOENT), a shadow step without a shadow (-EINVAL)
+ */
+int rollout_begin(const struct rollout_plan *plan, const struct service_model *s, uint64_t now_ns, struct rollout *ret,
+		  struct refusal *why);
+
+/**
+ * rollout_advance - at most one transition
+ * @r: brought up to date: its clocks always, the rest when there was a transition
+ * @why: when facts->command is refused (-EINVAL: not possible in this state; says what is); may be NULL
+ *
+ * To be called again with the same facts, command, verdict and hook taken out, until it returns 0.
+ * Return: 1 after a transition, with r->cause; 0 without; -EINVAL.
+ */
+int rollout_advance(const struct rollout_plan *plan, const struct rollout_facts *facts, struct rollout *r,
+		    struct refusal *why);
+
+/* What is to be in force. */
+struct rollout_wanted {
+	struct weight weights[VARIANTS_MAX];
+	size_t weight_count; /* 0: weights are not the rollout's */
+	bool rollback;       /* connections as drain.on_rollback says */
+	bool shadow;         /* the shadow is the rollout's to set: */
+	enum shadow_state shadow_state;
+	uint32_t sample;
+};
+void rollout_wanted(const struct rollout_plan *plan, const struct rollout *r, struct rollout_wanted *ret);
+
+/* Share of the pair's traffic that the candidate is to have now, of PLAN_ALL. */
+uint32_t rollout_share(const struct rollout_plan *plan, const struct rollout *r);
+
+/* Whether the step that runs is judged, and beside whom. */
+bool rollout_is_judged(const struct rollout_plan *plan, const struct rollout *r, enum beside *ret);
+
+/* Hooks that are to be asked now: those of the plan with @after as returned. False: none. */
+bool rollout_asks_hooks(const struct rollout_plan *plan, const struct rollout *r, bool *ret_after);
+
+/* When rollout_advance() should be called next at the latest, if nothing else happens; UINT64_MAX: never. */
+uint64_t rollout_next_ns(const struct rollout_plan *plan, const struct rollout *r);
+
+const char *name_of_rollout_state(enum rollout_state state); /* "WaitingApproval" */
+const char *name_of_strategy(enum strategy strategy);        /* "blue_green" */
+const char *name_of_step(enum step_kind kind);               /* "weight" */
+const char *name_of_judged(enum judged judged);              /* "inconclusive" */
+
+#endif
