@@ -60,16 +60,19 @@ struct evidence {
 
 struct arm_total {
 	uint64_t trials, events;
-	struct histogram histogram;             /* METRIC_TIMES */
-	double sum, squares;                    /* METRIC_SCORES */
-	double weighted, weight, variance, psi; /* its confidence sequence; as judge_scores.c says */
-	double value;                           /* METRIC_VALUE: the last one */
+	struct histogram histogram;       /* METRIC_TIMES */
+	double sum, squares;              /* METRIC_SCORES */
+	double weighted, weight, penalty; /* METRIC_SCORES: its confidence sequence, as judge_scores.c says */
+	double value;                     /* METRIC_VALUE: the last one */
 };
 
 struct metric_state {
 	struct evidence compared, limited;    /* beside stable; against min or max */
 	struct arm_total candidate, stable;   /* since the rollout began, or since judge_reference() */
-	uint64_t step_candidate, step_stable; /* trials in this step */
+	uint64_t step_candidate, step_stable; /* trials that were judged in this step */
+	/* How much worse than tolerated in this step, summed over its intervals: beside stable, above max, below min.
+	 * Above 0: worse. */
+	double step_compared, step_above, step_below;
 };
 
 /* What an operator is shown. Numbers that are not known are NAN. */
