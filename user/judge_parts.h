@@ -65,6 +65,7 @@ bool scores_compared(const struct scores *candidate, const struct scores *stable
 /* @least and @most: of the mean; NAN where there is no such bound. */
 bool scores_limited(const struct scores *one, const struct arm_total *before, double least, double most,
 		    double log_ratios[JUDGE_RATIOS]);
+/* All but the number of trials, which the caller adds. */
 void scores_add(struct arm_total *total, const struct scores *one);
 void bounds_of_mean(const struct arm_total *total, double level, double *ret_low, double *ret_high);
 

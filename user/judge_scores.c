@@ -140,7 +140,6 @@ void scores_add(struct arm_total *total, const struct scores *one)
 	total->weighted += bet * one->sum;
 	total->weight += bet * (double)one->trials;
 	total->penalty += price(bet) * spread(one, guess(total));
-	total->trials += one->trials;
 	total->sum += one->sum;
 	total->squares += one->squares;
 }
