@@ -14,11 +14,13 @@
  * late is not protected by the good that it did before. TIMES, compared: the same test of how many of the candidate's
  * times are above (1 + tolerance) * y, and of stable's above y, where y is stable's quantile by what came before;
  * bounds are those of the histogram's buckets. COUNTS and TIMES against min or max: the same of one binomial
- * proportion. SCORES: confidence sequences of bounded means (Waudby-Smith and Ramdas, "Estimating means of bounded
- * random variables by betting", 2024). VALUE: compared as it is; nothing is proven, failure_limit counts. After a
- * switch, when stable has no traffic any more: confidence sequences of both, stable's from before it.
+ * proportion. SCORES: the same with factors of the empirical Bernstein kind (Waudby-Smith and Ramdas, "Estimating means
+ * of bounded random variables by betting", 2024). VALUE: compared as it is, however few there were; nothing is proven,
+ * failure_limit counts. After a switch, when stable has no traffic any more: against a bound of what it did before,
+ * which is itself wrong with a tenth of the level.
  *
- * The level of each test is alpha divided by the number of tests of the plan that are not dry (Bonferroni).
+ * The level of each test is alpha divided by the number of tests of the plan that are not dry (Bonferroni). What all of
+ * this rests on, and how it does: docs/judging.md.
  */
 #include "measure.h"
 #include "plan.h"
@@ -96,7 +98,9 @@ uint32_t judge_tests(const struct analysis_plan *a);
  * @min_samples: as in the plan; of each side that the metric needs
  * @state: brought up to date
  *
- * Never fails: what cannot be judged is JUDGED_NO_DATA or JUDGED_ERROR, and leaves the evidence as it was.
+ * Never fails: what cannot be judged is JUDGED_NO_DATA or JUDGED_ERROR, and leaves the evidence as it was; but what has
+ * a min or max is held against it while only stable has no samples. TIMES are INCONCLUSIVE in the first interval of
+ * all, as nothing is known of stable yet. @m's lower_is_worse means nothing for TIMES.
  */
 void judge_metric(const struct analysis_plan *a, const struct metric_plan *m, enum beside beside,
 		  const struct sample *candidate, const struct sample *stable, struct metric_state *state,
@@ -105,8 +109,8 @@ void judge_metric(const struct analysis_plan *a, const struct metric_plan *m, en
 /* A new step: its samples are counted from here. The evidence goes on. */
 void judge_new_step(struct metric_state *state);
 
-/* Keeps what stable did so far as the reference, and forgets the candidate: before the first interval that is judged
- * BESIDE_REFERENCE. */
+/* Keeps what stable did so far as the reference, and forgets what the candidate did, but not the evidence: before the
+ * first interval that is judged BESIDE_REFERENCE. */
 void judge_reference(struct metric_state *state);
 
 /**
