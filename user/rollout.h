@@ -19,7 +19,8 @@ enum rollout_state {
 	ROLLOUT_PROGRESSING,
 	ROLLOUT_PAUSED, /* by a person or by a policy; it is judged all the same */
 	ROLLOUT_WAITING_APPROVAL,
-	ROLLOUT_PROMOTING, /* all traffic to the candidate */
+	ROLLOUT_PROMOTING, /* the end is brought into force: all traffic to the candidate; or all as it was before,
+			      after a shadow and an A/B test without a winner to promote */
 	ROLLOUT_SUCCEEDED,
 	ROLLOUT_ROLLING_BACK, /* all as it was before */
 	ROLLOUT_FAILED,
@@ -38,7 +39,7 @@ enum rollout_command {
 	COMMAND_PAUSE,
 	COMMAND_RESUME,
 	COMMAND_APPROVE,
-	COMMAND_PROMOTE,      /* the step ends now, whatever it waits for */
+	COMMAND_PROMOTE,      /* what the step waits for does not matter: its hooks, then its end */
 	COMMAND_PROMOTE_FULL, /* all steps do */
 	COMMAND_ROLLBACK,     /* back now; connections as drain.on_rollback says; ends FAILED */
 	COMMAND_ABORT,        /* back now; connections as drain.on_change says; ends ABORTED */
@@ -65,13 +66,17 @@ struct rollout {
 	enum rollout_state state;
 	bool resumes_waiting; /* PAUSED: it waited for approval before */
 	bool by_person;       /* ROLLING_BACK: ends ABORTED, and connections are as on_change says */
+	bool frozen;          /* FAILED: all stays as it was then */
 	uint32_t step;        /* of the plan; step_count: behind the last */
 	enum step_phase phase;
 	uint32_t transitions; /* so far; counts the journal's lines */
-	uint64_t now_ns;      /* the last rollout_advance(); never goes back */
+	uint64_t now_ns;      /* of the last rollout_advance(); after a reboot it is less than before */
 	uint64_t began_ns;
-	uint64_t step_ran_ns;         /* the step's own clock: stands still while PAUSED */
-	uint64_t without_progress_ns; /* for the deadline: stands still while PAUSED or WAITING_APPROVAL */
+	uint64_t step_ran_ns;         /* the step's own clock: stands still while PAUSED, and while hooks are asked */
+	uint64_t in_force_ns;         /* since what the step wants is in force, pauses and hooks included: the clock of
+					 initial_delay and of the analyses; goes on until the next step's is in force */
+	uint64_t without_progress_ns; /* for the deadline: stands still while PAUSED or WAITING_APPROVAL, and for as
+					 long as the step is to last by its plan */
 	uint64_t analyses;            /* that were taken account of */
 	uint64_t step_passes;         /* of those, passed in this step since its delay was over */
 	uint32_t step_failures;
@@ -91,7 +96,7 @@ enum hook_answer {
 	HOOK_FAIL,
 };
 
-/* What is known when the machine is moved on. */
+/* What is known when the machine is moved on. With a command nothing but the command and the clock is looked at. */
 struct rollout_facts {
 	uint64_t now_ns;
 	enum rollout_command command;
@@ -100,7 +105,7 @@ struct rollout_facts {
 	bool proven;                      /* of JUDGED_FAIL: failure_limit does not matter */
 	char why[ROLLOUT_CAUSE_SIZE / 2]; /* of @verdict */
 	uint64_t arm_samples;  /* STEP_ARMS: connections of the arm that has the fewest, since the step began */
-	int winner;            /* STEP_ARMS: arm that is proven to be better; -1: none */
+	int winner;            /* STEP_ARMS, commands included: arm that is proven to be better; -1: none */
 	bool healthy;          /* every backend of the candidate is */
 	bool in_force;         /* what rollout_wanted() says is */
 	enum hook_answer hook; /* of all hooks of the phase together: any that fails, else any that holds, else go */
@@ -110,25 +115,27 @@ struct rollout_facts {
 /**
  * rollout_begin - the record of a new rollout
  * @s: the service as it is now: what it will go back to
- * @why: when it is refused: the candidate has no backend that could take traffic (-EINVAL), a variant of the plan is
- * gone
- *       (-ENOENT), a shadow step without a shadow (-EINVAL)
+ * @why: when it is refused: a variant of the plan is gone (-ENOENT); the candidate has no backend that could take
+ *       traffic, stable has no traffic, a shadow step without a shadow (-EINVAL)
+ *
+ * Return: 0 or -errno with @ret untouched.
  */
 int rollout_begin(const struct rollout_plan *plan, const struct service_model *s, uint64_t now_ns, struct rollout *ret,
 		  struct refusal *why);
 
 /**
  * rollout_advance - at most one transition
- * @r: brought up to date: its clocks always, the rest when there was a transition
+ * @r: brought up to date: its clocks and what it counts of verdicts always, the rest when there was a transition
  * @why: when facts->command is refused (-EINVAL: not possible in this state; says what is); may be NULL
  *
- * To be called again with the same facts, command, verdict and hook taken out, until it returns 0.
+ * After a transition: to be journalled, what is wanted to be brought into force, and then to be called again, with
+ * command, verdict and hook taken out and in_force anew, until it returns 0.
  * Return: 1 after a transition, with r->cause; 0 without; -EINVAL.
  */
 int rollout_advance(const struct rollout_plan *plan, const struct rollout_facts *facts, struct rollout *r,
 		    struct refusal *why);
 
-/* What is to be in force. */
+/* What is to be in force. A rollout that is over goes on saying it. */
 struct rollout_wanted {
 	struct weight weights[VARIANTS_MAX];
 	size_t weight_count; /* 0: weights are not the rollout's */
@@ -142,13 +149,19 @@ void rollout_wanted(const struct rollout_plan *plan, const struct rollout *r, st
 /* Share of the pair's traffic that the candidate is to have now, of PLAN_ALL. */
 uint32_t rollout_share(const struct rollout_plan *plan, const struct rollout *r);
 
-/* Whether the step that runs is judged, and beside whom. */
+/* Whether what happens now is judged, and beside whom. Not during the initial delay: what is measured until then is
+ * forgotten. */
 bool rollout_is_judged(const struct rollout_plan *plan, const struct rollout *r, enum beside *ret);
+
+/* Whether a metric has anything to measure now: of a shadow only some of the data path's have, of a candidate without
+ * traffic none of them. */
+bool rollout_measures(const struct rollout_plan *plan, const struct rollout *r, const struct metric_plan *m);
 
 /* Hooks that are to be asked now: those of the plan with @after as returned. False: none. */
 bool rollout_asks_hooks(const struct rollout_plan *plan, const struct rollout *r, bool *ret_after);
 
-/* When rollout_advance() should be called next at the latest, if nothing else happens; UINT64_MAX: never. */
+/* When rollout_advance() should be called next at the latest, if nothing else happens: within a second, so that no
+ * clock loses time; UINT64_MAX: never. */
 uint64_t rollout_next_ns(const struct rollout_plan *plan, const struct rollout *r);
 
 const char *name_of_rollout_state(enum rollout_state state); /* "WaitingApproval" */
