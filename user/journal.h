@@ -4,8 +4,13 @@
 
 /*
  * What rollouts decided, written before it is done: an SQLite file (WAL), that people may read with sqlite3 while the
- * daemon writes. docs/rollouts.md describes its tables. A record that was written is there after a kill -9; after a
- * loss of power the newest may be missing, and then the rollout is a little further back, which is as good.
+ * daemon writes. docs/journal.md describes its tables, and how much is kept. A record that was written is there after a
+ * kill -9; after a loss of power the newest may be missing, and then the rollout is a little further back, which is as
+ * good.
+ *
+ * Of the errors: -EBUSY: another process has the file locked (it is waited for 250 ms at most); -ENOSPC; -EROFS; -EIO;
+ * -EBADMSG: damaged; -ENOENT: somebody took the rollout out of the file. After an error nothing was written: what was
+ * to be journalled must not be applied.
  */
 #include <jansson.h>
 
@@ -17,12 +22,16 @@ struct journal;
 
 /**
  * journal_open - open or make the file
- * @path: its folder must exist; a file that is damaged or no SQLite file is set aside as PATH.damaged
+ * @path: its folder must exist; a file that is damaged or no SQLite file is set aside as PATH.damaged; another
+ *        program's SQLite file, and one of a newer daemon, is refused
+ * @why: also filled, beside 0, when a damaged file was set aside; else empty then. May be NULL.
  *
  * Return: 0 or -errno with @why.
  */
 int journal_open(const char *path, struct journal **ret, struct refusal *why);
-void journal_close(struct journal *j); /* accepts NULL */
+/* For journal_history() alone, in a thread or a program of its own: nothing is checked, made or changed. */
+int journal_open_reader(const char *path, struct journal **ret); /* 0; -ENOENT; -errno */
+void journal_close(struct journal *j);                           /* accepts NULL */
 DEFINE_CLEANUP(struct journal, journal_close)
 
 /* All that a daemon needs to go on with a rollout. */
@@ -59,7 +68,8 @@ int journal_transition(struct journal *j, const struct rollout_record *record, e
 int journal_analysis(struct journal *j, const struct rollout_record *record, const struct sample *candidate,
 		     const struct sample *stable, const struct metric_result *results, enum judged verdict);
 
-/* Just the record: its clocks. 0 or -errno. */
+/* Just the record: its clocks. To be called every few seconds while a rollout goes on, when nothing waits for it: it
+ * also tidies the file up, and may wait for the disk. 0 or -errno. */
 int journal_keep(struct journal *j, const struct rollout_record *record);
 
 /* The newest rollout of a service. 0; -ENOENT; -errno. @ret is big: not on the stack. */
@@ -89,10 +99,17 @@ int journal_audit(struct journal *j, const char *service, const struct actor *by
  * @service: or NULL for all
  * @rollout: an id, or 0 for all
  * @limit: rollouts
- * @samples: with each analysis' samples, too
- * Return: {"rollouts": [..]} as docs/api.md says, or NULL (out of memory, or the file cannot be read).
+ * @samples: with each rollout's plan and each analysis' samples, too
+ * Return: {"rollouts": [..]} as docs/api.md says, or NULL (out of memory, or the file cannot be read). Without @rollout
+ * and @samples only the newest HISTORY_ANALYSES of each are told. With them there may be 10 000, which takes seconds:
+ * such a question is for a reader in another thread than the one that has to roll back.
  */
+#define HISTORY_ANALYSES 20
 json_t *journal_history(struct journal *j, const char *service, uint64_t rollout, uint32_t limit, bool samples);
+
+/* A metric of a report: {"name", "source", "kind", "unit", "limit", "verdict", .., "why"}, as docs/api.md says. NULL:
+ * out of memory. */
+json_t *metric_to_json(const struct metric_plan *m, const struct metric_result *result);
 
 /* Records as JSON, by the names of the C fields: what the journal keeps, and what the simulation reads. */
 json_t *plan_to_json(const struct rollout_plan *plan);

@@ -164,9 +164,15 @@ bool rollout_asks_hooks(const struct rollout_plan *plan, const struct rollout *r
  * clock loses time; UINT64_MAX: never. */
 uint64_t rollout_next_ns(const struct rollout_plan *plan, const struct rollout *r);
 
-const char *name_of_rollout_state(enum rollout_state state); /* "WaitingApproval" */
-const char *name_of_strategy(enum strategy strategy);        /* "blue_green" */
-const char *name_of_step(enum step_kind kind);               /* "weight" */
-const char *name_of_judged(enum judged judged);              /* "inconclusive" */
+const char *name_of_rollout_state(enum rollout_state state);    /* "WaitingApproval" */
+const char *name_of_strategy(enum strategy strategy);           /* "blue_green" */
+const char *name_of_step(enum step_kind kind);                  /* "weight" */
+const char *name_of_judged(enum judged judged);                 /* "inconclusive" */
+const char *name_of_step_phase(enum step_phase phase);          /* "running" */
+const char *name_of_metric_source(enum metric_source source);   /* "dataplane" */
+const char *name_of_metric_kind(enum metric_kind kind);         /* "counts" */
+const char *name_of_measure(enum measure measure);              /* "first-byte" */
+const char *name_of_policy(enum policy policy);                 /* "hold" */
+const char *name_of_failure_policy(enum failure_policy policy); /* "freeze" */
 
 #endif

@@ -53,3 +53,65 @@ const char *name_of_judged(enum judged judged)
 
 	return names[judged];
 }
+
+const char *name_of_step_phase(enum step_phase phase)
+{
+	static const char *const names[] = {
+		[PHASE_BEFORE] = "before",
+		[PHASE_RUNNING] = "running",
+		[PHASE_AFTER] = "after",
+	};
+
+	return names[phase];
+}
+
+const char *name_of_metric_source(enum metric_source source)
+{
+	static const char *const names[] = {
+		[SOURCE_DATAPLANE] = "dataplane",
+		[SOURCE_PROMETHEUS] = "prometheus",
+		[SOURCE_WEBHOOK] = "webhook",
+		[SOURCE_PUSH] = "push",
+	};
+
+	return names[source];
+}
+
+const char *name_of_metric_kind(enum metric_kind kind)
+{
+	static const char *const names[] = {
+		[METRIC_COUNTS] = "counts",
+		[METRIC_TIMES] = "times",
+		[METRIC_SCORES] = "scores",
+		[METRIC_VALUE] = "value",
+	};
+
+	return names[kind];
+}
+
+const char *name_of_measure(enum measure measure)
+{
+	static const char *const names[MEASURES] = {
+		[MEASURE_ERROR_RATE] = "error-rate", [MEASURE_FAILED_HANDSHAKES] = "failed-handshakes",
+		[MEASURE_RESETS] = "resets",         [MEASURE_5XX] = "5xx",
+		[MEASURE_HANDSHAKE] = "handshake",   [MEASURE_FIRST_BYTE] = "first-byte",
+	};
+
+	return names[measure];
+}
+
+const char *name_of_policy(enum policy policy)
+{
+	static const char *const names[] = {
+		[POLICY_HOLD] = "hold",
+		[POLICY_PAUSE] = "pause",
+		[POLICY_ROLLBACK] = "rollback",
+	};
+
+	return names[policy];
+}
+
+const char *name_of_failure_policy(enum failure_policy policy)
+{
+	return policy == FAILURE_FREEZE ? "freeze" : "rollback";
+}
