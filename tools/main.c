@@ -9,6 +9,9 @@
 #include "commands.h"
 #include "nearest.h"
 #include "pins.h"
+#include "text.h"
+
+#define TIMEOUT_MAX_S (366U * 86400)
 
 static const struct command *const commands[] = {
 	&command_status, &command_services, &command_weights, &command_switch,  &command_backend,
@@ -29,6 +32,10 @@ static const struct {
 	{"--rollback", "treat older connections as drain.on_rollback says, not as drain.on_change", OPTION_ROLLBACK},
 	{"--pins DIR", "folder of the pinned data path (" PINS_DEFAULT ")", OPTION_PINS},
 	{"--config FILE", "configuration (" DEFAULT_CONFIG ")", OPTION_CONFIG},
+	{"--plan FILE", "a rollout's plan; without it the configuration's", OPTION_PLAN},
+	{"--full", "all steps that are left end now", OPTION_FULL},
+	{"--rollout ID", "only this rollout", OPTION_ROLLOUT},
+	{"--timeout TIME", "give up after so long: 90s, 10m or 2h", OPTION_TIMEOUT},
 	{"--socket PATH", "control socket of headgated (" DEFAULT_SOCKET ", or $HEADGATE_SOCKET)", OPTION_COMMON},
 	{"-o FORMAT", "table (default) or json", OPTION_COMMON},
 	{"--help", "this text", OPTION_COMMON},
@@ -80,13 +87,7 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* What the command line says before it is known which command takes what. */
-struct parsed {
-	unsigned int options; /* enum command_options that were given */
-	bool help;
-};
-
-static enum exit_code parse_limit(struct invocation *call, const char *text)
+static enum exit_code parse_count(struct invocation *call, const char *option, const char *text, const char **ret)
 {
 	char *end;
 	unsigned long value;
@@ -94,8 +95,18 @@ static enum exit_code parse_limit(struct invocation *call, const char *text)
 	errno = 0;
 	value = strtoul(text, &end, 10);
 	if (!isdigit((unsigned char)*text) || *end || errno || !value)
-		return complain_usage(call, "--limit takes a whole number from 1 on, not \"%s\"", text);
-	call->limit = text;
+		return complain_usage(call, "%s takes a whole number from 1 on, not \"%s\"", option, text);
+	*ret = text;
+	return EXIT_DONE;
+}
+
+static enum exit_code parse_timeout(struct invocation *call, const char *text)
+{
+	uint32_t seconds;
+
+	if (text_duration(text, TIMEOUT_MAX_S, &seconds) || !seconds)
+		return complain_usage(call, "--timeout takes a time as 90s, 10m or 2h, not \"%s\"", text);
+	call->timeout_s = seconds;
 	return EXIT_DONE;
 }
 
@@ -127,31 +138,39 @@ static const char **option_value(struct invocation *call, int option)
 		return &call->pins;
 	case OPTION_CONFIG:
 		return &call->config;
+	case OPTION_PLAN:
+		return &call->plan;
 	}
 	return NULL;
 }
 
-static enum exit_code take_option(struct invocation *call, int option, const char *value, struct parsed *parsed)
+static enum exit_code take_option(struct invocation *call, int option, const char *value, bool *help)
 {
 	const char **text = option_value(call, option);
 
 	if (option >= OPTION_FIRST)
-		parsed->options |= option;
+		call->options |= option;
 	if (text)
 		*text = value;
 	else if (option == OPTION_LIMIT)
-		return parse_limit(call, value);
+		return parse_count(call, "--limit", value, &call->limit);
+	else if (option == OPTION_ROLLOUT)
+		return parse_count(call, "--rollout", value, &call->rollout);
+	else if (option == OPTION_TIMEOUT)
+		return parse_timeout(call, value);
+	else if (option == OPTION_FULL)
+		call->full = true;
 	else if (option == OPTION_ROLLBACK)
 		call->rollback = true;
 	else if (option == 'o')
 		return parse_format(call, value);
 	else if (option == 'h')
-		parsed->help = true;
+		*help = true;
 	return EXIT_DONE;
 }
 
 /* Options in any place; whatever is none is collected in call->arguments, the command's name first. */
-static enum exit_code parse_options(int argc, char **argv, struct invocation *call, struct parsed *parsed)
+static enum exit_code parse_options(int argc, char **argv, struct invocation *call, bool *help)
 {
 	static const struct option options[] = {
 		{"help", no_argument, NULL, 'h'},
@@ -166,6 +185,10 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 		{"rollback", no_argument, NULL, OPTION_ROLLBACK},
 		{"pins", required_argument, NULL, OPTION_PINS},
 		{"config", required_argument, NULL, OPTION_CONFIG},
+		{"plan", required_argument, NULL, OPTION_PLAN},
+		{"full", no_argument, NULL, OPTION_FULL},
+		{"rollout", required_argument, NULL, OPTION_ROLLOUT},
+		{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -178,7 +201,7 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 			return complain_usage(call, "there is no option %s", argv[optind - 1]);
 		if (option == 1)
 			call->arguments[call->argument_count++] = optarg;
-		else if (take_option(call, option, optarg, parsed) != EXIT_DONE)
+		else if (take_option(call, option, optarg, help) != EXIT_DONE)
 			return EXIT_USAGE;
 	}
 	while (optind < argc)
@@ -186,11 +209,11 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 	return EXIT_DONE;
 }
 
-static enum exit_code check_call(const struct invocation *call, unsigned int options)
+static enum exit_code check_call(const struct invocation *call)
 {
 	const struct command *command = call->command;
 
-	if (options & ~command->options)
+	if (call->options & ~command->options)
 		return complain_usage(call, "an option was given that `headgate %s` does not take", command->name);
 	if (call->argument_count < command->arguments_min || call->argument_count > command->arguments_max)
 		return complain_usage(call, "usage: headgate %s%s%s", command->name, *command->synopsis ? " " : "",
@@ -200,9 +223,9 @@ static enum exit_code check_call(const struct invocation *call, unsigned int opt
 
 static enum exit_code run(int argc, char **argv, struct invocation *call)
 {
-	struct parsed parsed = {0};
+	bool help = false;
 
-	if (parse_options(argc, argv, call, &parsed) != EXIT_DONE)
+	if (parse_options(argc, argv, call, &help) != EXIT_DONE)
 		return EXIT_USAGE;
 	if (call->argument_count) {
 		const char *name = *call->arguments++;
@@ -212,7 +235,7 @@ static enum exit_code run(int argc, char **argv, struct invocation *call)
 		if (!call->command)
 			return complain_command(call, name);
 	}
-	if (parsed.help) {
+	if (help) {
 		if (call->command)
 			print_command_help(call->command);
 		else
@@ -221,7 +244,7 @@ static enum exit_code run(int argc, char **argv, struct invocation *call)
 	}
 	if (!call->command)
 		return complain_usage(call, "say what to do: headgate COMMAND");
-	if (check_call(call, parsed.options) != EXIT_DONE)
+	if (check_call(call) != EXIT_DONE)
 		return EXIT_USAGE;
 	return call->command->run(call);
 }

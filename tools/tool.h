@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "abi.h"
 #include "util.h"
@@ -36,6 +37,10 @@ enum command_options {
 	OPTION_PINS = 1 << 15,
 	OPTION_CONFIG = 1 << 16,
 	OPTION_COMMON = 1 << 17, /* stands for those that all take */
+	OPTION_PLAN = 1 << 18,
+	OPTION_FULL = 1 << 19,
+	OPTION_ROLLOUT = 1 << 20,
+	OPTION_TIMEOUT = 1 << 21,
 };
 
 struct command;
@@ -43,7 +48,8 @@ struct command;
 /* One call of the command line, parsed. Texts that were not given are NULL, but for those with a default. */
 struct invocation {
 	const struct command *command;
-	char **arguments; /* what is neither option nor the subcommand's name */
+	unsigned int options; /* enum command_options that were given */
+	char **arguments;     /* what is neither option nor the subcommand's name */
 	size_t argument_count;
 	bool json;
 	const char *socket; /* never NULL */
@@ -56,6 +62,10 @@ struct invocation {
 	bool rollback;
 	const char *pins; /* never NULL */
 	const char *config;
+	const char *plan;
+	bool full;
+	const char *rollout; /* decimal, at least 1 */
+	uint32_t timeout_s;  /* 0: none */
 };
 
 struct command {
