@@ -27,4 +27,17 @@ int config_load(const char *path, struct problems *problems, struct model **ret)
 /* The same for text in memory; @name stands for the file in messages. */
 int config_parse(const char *name, const char *text, size_t length, struct problems *problems, struct model **ret);
 
+/**
+ * config_load_plan - read and check a rollout plan that is a document of its own
+ * @name: stands for it in messages
+ * @text: YAML: the keys that may stand under `rollout:` of a service
+ * @s: the service that it is for, as it is now: its variants, backends, shadow and mode decide what a plan can ask
+ * @problems: as of config_load()
+ * @ret: to be freed; untouched on error
+ *
+ * Return: 0, -EINVAL with @problems filled, or -ENOMEM.
+ */
+int config_load_plan(const char *name, const char *text, size_t length, const struct service_model *s,
+		     struct problems *problems, struct rollout_plan **ret);
+
 #endif
