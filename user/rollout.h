@@ -58,7 +58,7 @@ struct weight_before {
 	uint32_t weight;
 };
 
-#define ROLLOUT_CAUSE_SIZE 320
+#define ROLLOUT_CAUSE_SIZE 448
 
 struct rollout {
 	uint64_t id; /* by the journal; later ones are higher */
