@@ -92,6 +92,8 @@ static const action table[ROLLOUT_STATES][EVENTS] = {
 		},
 };
 
+static const char going_back[] = "all goes back to what it was before";
+
 /* --- actions ------------------------------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 2, 3))) static void say_then(struct account *a, const char *format, ...)
@@ -211,7 +213,7 @@ static void roll_back(const struct rollout_plan *plan, struct rollout *r, struct
 	(void)plan;
 	r->by_person = false;
 	r->state = ROLLOUT_ROLLING_BACK;
-	say_then(a, "all goes back to what it was before");
+	say_then(a, "%s", going_back);
 }
 
 static void turn_back(const struct rollout_plan *plan, struct rollout *r, struct account *a)
@@ -229,19 +231,23 @@ static void succeed(const struct rollout_plan *plan, struct rollout *r, struct a
 		rollout_say_what(a, "%s has all traffic", test ? plan->arms[r->winner].variant : plan->candidate);
 	else
 		rollout_say_what(a, "all is as it was before");
-	say_then(a, "done after %u transitions", r->transitions + 1);
+	say_then(a, "the rollout succeeded");
 }
 
 static void be_back(const struct rollout_plan *plan, struct rollout *r, struct account *a)
 {
+	size_t length = strlen(r->cause);
+
 	(void)plan;
 	r->state = r->by_person ? ROLLOUT_ABORTED : ROLLOUT_FAILED;
-	rollout_say_what(a, "all is as it was before");
-	say_then(a, "%s", r->by_person ? "aborted" : "failed");
+	/* Whoever looks afterwards wants to know why. */
+	if (length > sizeof(going_back) && !strcmp(r->cause + length - strlen(going_back), going_back))
+		length -= sizeof(going_back) + 1;
+	rollout_say_what(a, "%.*s", (int)length, r->cause);
+	say_then(a, "all is as it was before");
 }
 
-/* --- from outside ---------------------------------------------------------------------------------------------------
- */
+/* ------------------------------------------------------------------------------------------------------------------ */
 
 static void take_winner(const struct rollout_plan *plan, const struct rollout_facts *facts, struct rollout *r)
 {
