@@ -70,7 +70,8 @@ struct rollout {
 	uint32_t step;        /* of the plan; step_count: behind the last */
 	enum step_phase phase;
 	uint32_t transitions; /* so far; counts the journal's lines */
-	uint64_t now_ns;      /* of the last rollout_advance(); after a reboot it is less than before */
+	uint64_t now_ns;      /* of the last rollout_advance(); a daemon that takes it up from the journal sets it to
+				 now, so that the time between does not count */
 	uint64_t began_ns;
 	uint64_t step_ran_ns;         /* the step's own clock: stands still while PAUSED, and while hooks are asked */
 	uint64_t in_force_ns;         /* since what the step wants is in force, pauses and hooks included: the clock of
