@@ -203,7 +203,7 @@ static void fail(const struct rollout_plan *plan, struct rollout *r, struct acco
 		roll_back(plan, r, a);
 		return;
 	}
-	r->frozen = rollout_target(plan, r) == TARGET_STEP;
+	r->frozen = true;
 	r->state = ROLLOUT_FAILED;
 	say_then(a, "everything stays as it is (on_failure: freeze)");
 }
@@ -211,7 +211,6 @@ static void fail(const struct rollout_plan *plan, struct rollout *r, struct acco
 static void roll_back(const struct rollout_plan *plan, struct rollout *r, struct account *a)
 {
 	(void)plan;
-	r->by_person = false;
 	r->state = ROLLOUT_ROLLING_BACK;
 	say_then(a, "%s", going_back);
 }

@@ -461,8 +461,12 @@ static void the_deadline_does_not_count_what_people_take(void **state)
 	(void)state;
 	waiting();
 	assert_int_equal(pass_time(&plan, &r, 3600000), 0);
+	assert_int_equal(command(&plan, &r, COMMAND_APPROVE), 1);
+	assert_int_equal(pass_time(&plan, &r, 1000), 0);
 	paused_running();
 	assert_int_equal(pass_time(&plan, &r, 3600000), 0);
+	assert_int_equal(command(&plan, &r, COMMAND_RESUME), 1);
+	assert_int_equal(pass_time(&plan, &r, 1000), 0);
 }
 
 static void a_deadline_of_zero_is_none(void **state)

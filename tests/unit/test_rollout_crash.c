@@ -171,7 +171,8 @@ static void live_through(struct world *w, const struct story *s, size_t kill_at,
 		}
 	}
 	if (!rollout_is_over(w->live.r.state))
-		fail_msg("\"%s\" killed at %zu: not over, %s after %s", s->name, kill_at, w->live.r.cause, w->journal[w->lines - 1]);
+		fail_msg("\"%s\" killed at %zu: not over, %s after %s", s->name, kill_at, w->live.r.cause,
+			 w->journal[w->lines - 1]);
 	assert_true(is_applied(w));
 }
 

@@ -314,6 +314,25 @@ static void nothing_is_judged_during_the_initial_delay(void **state)
 	assert_int_equal(verdict(&plan, &r, JUDGED_PASS, false), 1);
 }
 
+static void a_watch_is_delayed_as_the_switch_was_just_before(void **state)
+{
+	enum beside beside;
+
+	(void)state;
+	make_plan(&plan, STRATEGY_BLUE_GREEN);
+	plan.analysis.initial_delay_ms = 3000;
+	add_step(&plan, STEP_SWITCH, 0, 0);
+	add_step(&plan, STEP_WATCH, 0, 1000);
+	begin(&plan, &r);
+	pass_time(&plan, &r, 1);
+	pass_time(&plan, &r, 1);
+	assert_place(&r, "Progressing 1 running");
+	pass_time(&plan, &r, 2999);
+	assert_false(rollout_is_judged(&plan, &r, &beside));
+	pass_time(&plan, &r, 1);
+	assert_true(rollout_is_judged(&plan, &r, &beside));
+}
+
 static void the_next_call_is_due_within_a_second_and_when_a_clock_runs_out(void **state)
 {
 	(void)state;
@@ -342,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_clock_that_jumps_adds_five_seconds_at_most_and_never_less_than_nothing),
 		cmocka_unit_test(the_deadline_does_not_count_what_the_plan_itself_takes),
 		cmocka_unit_test(nothing_is_judged_during_the_initial_delay),
+		cmocka_unit_test(a_watch_is_delayed_as_the_switch_was_just_before),
 		cmocka_unit_test(the_next_call_is_due_within_a_second_and_when_a_clock_runs_out),
 	};
 
