@@ -105,10 +105,10 @@ struct rollout_facts {
 	enum judged verdict;              /* of a new analysis, or JUDGED_NOTHING */
 	bool proven;                      /* of JUDGED_FAIL: failure_limit does not matter */
 	char why[ROLLOUT_CAUSE_SIZE / 2]; /* of @verdict */
-	uint64_t arm_samples;  /* STEP_ARMS: connections of the arm that has the fewest, since the step began */
-	int winner;            /* STEP_ARMS, commands included: arm that is proven to be better; -1: none */
-	bool healthy;          /* every backend of the candidate is */
-	bool in_force;         /* what rollout_wanted() says is */
+	uint64_t arm_samples; /* STEP_ARMS: connections of the arm that has the fewest, since the step began */
+	int winner;           /* STEP_ARMS, commands included: arm that is proven to be better; -1: none */
+	bool healthy;  /* every backend of the candidate is, and the reference has min_samples, if one is wanted */
+	bool in_force; /* what rollout_wanted() says is */
 	enum hook_answer hook; /* of all hooks of the phase together: any that fails, else any that holds, else go */
 	char hook_why[ROLLOUT_CAUSE_SIZE / 2];
 };
@@ -153,6 +153,10 @@ uint32_t rollout_share(const struct rollout_plan *plan, const struct rollout *r)
 /* Whether what happens now is judged, and beside whom. Not during the initial delay: what is measured until then is
  * forgotten. */
 bool rollout_is_judged(const struct rollout_plan *plan, const struct rollout *r, enum beside *ret);
+
+/* Whether stable is to be measured for later, as the candidate will be judged beside it when it has all traffic: its
+ * samples go to judge_metric(), beside a candidate that has none. */
+bool rollout_wants_reference(const struct rollout_plan *plan, const struct rollout *r);
 
 /* Whether a metric has anything to measure now: of a shadow only some of the data path's have, of a candidate without
  * traffic none of them. */

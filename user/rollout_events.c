@@ -136,40 +136,49 @@ static enum event take_hooks(const struct rollout_plan *plan, const struct rollo
 	}
 }
 
-static bool arms_are_done(const struct step_plan *step, const struct rollout_facts *facts, const struct rollout *r,
-			  struct account *a)
+static bool arms_are_done(const struct step_plan *step, const struct rollout_facts *facts, const struct rollout *r)
 {
-	char ran[DURATION_TEXT_SIZE];
-
-	rollout_say_what(a, "after %s the arm with the fewest has %" PRIu64 " connections",
-			 rollout_duration_text(r->step_ran_ns / NS_PER_MS, ran), facts->arm_samples);
 	return (step->duration_ms && r->step_ran_ns >= step->duration_ms * NS_PER_MS) ||
 	       (step->samples && facts->arm_samples >= step->samples);
 }
 
 /* Whether what the running step waits for is there. */
-static bool step_is_over(const struct rollout_plan *plan, const struct rollout_facts *facts, const struct rollout *r,
-			 struct account *a)
+static bool step_is_over(const struct rollout_plan *plan, const struct rollout_facts *facts, const struct rollout *r)
 {
 	const struct step_plan *step = &plan->steps[r->step];
-	bool needs_pass = rollout_needs_pass(plan, r);
-	char text[STEP_TEXT_SIZE];
 
+	if (!facts->in_force)
+		return false;
 	switch (step->kind) {
 	case STEP_APPROVAL:
 		return false;
 	case STEP_HEALTHY:
-		rollout_say_what(a, "all backends of %s are healthy", plan->candidate);
 		return facts->healthy;
 	case STEP_ARMS:
-		return arms_are_done(step, facts, r, a);
+		return arms_are_done(step, facts, r);
+	default:
+		return time_is_over(plan, r) && (!rollout_needs_pass(plan, r) || r->last == JUDGED_PASS);
+	}
+}
+
+static void tell_end_of_step(const struct rollout_plan *plan, const struct rollout_facts *facts,
+			     const struct rollout *r, struct account *a)
+{
+	bool passed = rollout_needs_pass(plan, r), why = passed && facts->verdict == JUDGED_PASS && *facts->why;
+	char text[STEP_TEXT_SIZE], ran[DURATION_TEXT_SIZE];
+
+	switch (plan->steps[r->step].kind) {
+	case STEP_HEALTHY:
+		rollout_say_what(a, "all backends of %s are healthy", plan->candidate);
+		break;
+	case STEP_ARMS:
+		rollout_say_what(a, "after %s the arm with the fewest has %" PRIu64 " connections",
+				 rollout_duration_text(r->step_ran_ns / NS_PER_MS, ran), facts->arm_samples);
+		break;
 	default:
 		rollout_say_what(a, "step %u of %zu is done, %s%s%s%s", r->step + 1, plan->step_count,
-				 rollout_step_text(plan, r->step, text),
-				 needs_pass ? ", and the last analysis passed" : "",
-				 needs_pass && facts->verdict == JUDGED_PASS && *facts->why ? ": " : "",
-				 needs_pass && facts->verdict == JUDGED_PASS ? facts->why : "");
-		return time_is_over(plan, r) && (!needs_pass || r->last == JUDGED_PASS);
+				 rollout_step_text(plan, r->step, text), passed ? ", and the last analysis passed" : "",
+				 why ? ": " : "", why ? facts->why : "");
 	}
 }
 
@@ -202,7 +211,9 @@ enum event rollout_event(const struct rollout_plan *plan, const struct rollout_f
 	if (r->phase != PHASE_RUNNING)
 		event = take_hooks(plan, facts, r, a);
 	else
-		event = facts->in_force && step_is_over(plan, facts, r, a) ? EVENT_STEP_OVER : EVENT_NONE;
+		event = step_is_over(plan, facts, r) ? EVENT_STEP_OVER : EVENT_NONE;
+	if (event == EVENT_STEP_OVER)
+		tell_end_of_step(plan, facts, r, a);
 	return event ? event : look_at_deadline(plan, r, a);
 }
 

@@ -276,3 +276,17 @@ bool rollout_is_judged(const struct rollout_plan *plan, const struct rollout *r,
 											      : BESIDE_STABLE;
 	return true;
 }
+
+bool rollout_wants_reference(const struct rollout_plan *plan, const struct rollout *r)
+{
+	bool compares = false;
+
+	if (rollout_is_over(r->state) || rollout_target(plan, r) != TARGET_STEP || rollout_share(plan, r))
+		return false;
+	for (size_t i = 0; i < plan->analysis.metric_count; i++)
+		compares |= plan->analysis.metrics[i].compare;
+	for (size_t i = rollout_step_in_force(r) + 1; compares && i < plan->step_count; i++)
+		if (plan->steps[i].kind == STEP_SWITCH)
+			return true;
+	return false;
+}

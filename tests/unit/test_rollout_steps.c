@@ -127,13 +127,16 @@ static void blue_green_waits_for_health_and_switches_and_watches(void **state)
 	add_step(&plan, STEP_SWITCH, 0, 0);
 	add_step(&plan, STEP_WATCH, 0, 5000);
 	begin(&plan, &r);
+	assert_false(rollout_wants_reference(&plan, &r));
 	pass_time(&plan, &r, 1);
 	assert_int_equal(pass_time(&plan, &r, 60000), 0);
 	assert_place(&r, "Progressing 0 running");
+	assert_true(rollout_wants_reference(&plan, &r));
 	facts = quiet(&r);
 	facts.healthy = true;
 	assert_int_equal(advance(&plan, &r, &facts), 1);
 	assert_int_equal(rollout_share(&plan, &r), PLAN_ALL);
+	assert_false(rollout_wants_reference(&plan, &r));
 	facts.in_force = false;
 	assert_int_equal(advance(&plan, &r, &facts), 0);
 	facts.in_force = true;
