@@ -36,6 +36,12 @@ static const struct {
 	{"--full", "all steps that are left end now", OPTION_FULL},
 	{"--rollout ID", "only this rollout", OPTION_ROLLOUT},
 	{"--timeout TIME", "give up after so long: 90s, 10m or 2h", OPTION_TIMEOUT},
+	{"--recorded FILE", "measurements: what `rollout history SERVICE -o json` gave, with samples", OPTION_RECORDED},
+	{"--stable SPEC", "what stable does: error-rate=1%,first-byte=20ms~0.5", OPTION_STABLE},
+	{"--candidate SPEC", "what the candidate does, else as stable: error-rate=1%..5%@10m", OPTION_CANDIDATE},
+	{"--rate N", "connections a second that both have together (100)", OPTION_RATE},
+	{"--seed N", "other random numbers (1)", OPTION_SEED},
+	{"--runs N", "so many rollouts, and how they end", OPTION_RUNS},
 	{"--socket PATH", "control socket of headgated (" DEFAULT_SOCKET ", or $HEADGATE_SOCKET)", OPTION_COMMON},
 	{"-o FORMAT", "table (default) or json", OPTION_COMMON},
 	{"--help", "this text", OPTION_COMMON},
@@ -140,6 +146,16 @@ static const char **option_value(struct invocation *call, int option)
 		return &call->config;
 	case OPTION_PLAN:
 		return &call->plan;
+	case OPTION_RECORDED:
+		return &call->recorded;
+	case OPTION_STABLE:
+		return &call->stable;
+	case OPTION_CANDIDATE:
+		return &call->candidate;
+	case OPTION_RATE:
+		return &call->rate;
+	case OPTION_SEED:
+		return &call->seed;
 	}
 	return NULL;
 }
@@ -154,6 +170,8 @@ static enum exit_code take_option(struct invocation *call, int option, const cha
 		*text = value;
 	else if (option == OPTION_LIMIT)
 		return parse_count(call, "--limit", value, &call->limit);
+	else if (option == OPTION_RUNS)
+		return parse_count(call, "--runs", value, &call->runs);
 	else if (option == OPTION_ROLLOUT)
 		return parse_count(call, "--rollout", value, &call->rollout);
 	else if (option == OPTION_TIMEOUT)
@@ -189,6 +207,12 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 		{"full", no_argument, NULL, OPTION_FULL},
 		{"rollout", required_argument, NULL, OPTION_ROLLOUT},
 		{"timeout", required_argument, NULL, OPTION_TIMEOUT},
+		{"recorded", required_argument, NULL, OPTION_RECORDED},
+		{"stable", required_argument, NULL, OPTION_STABLE},
+		{"candidate", required_argument, NULL, OPTION_CANDIDATE},
+		{"rate", required_argument, NULL, OPTION_RATE},
+		{"seed", required_argument, NULL, OPTION_SEED},
+		{"runs", required_argument, NULL, OPTION_RUNS},
 		{NULL, 0, NULL, 0},
 	};
 	int option;

@@ -41,6 +41,12 @@ enum command_options {
 	OPTION_FULL = 1 << 19,
 	OPTION_ROLLOUT = 1 << 20,
 	OPTION_TIMEOUT = 1 << 21,
+	OPTION_RECORDED = 1 << 22,
+	OPTION_STABLE = 1 << 23,
+	OPTION_CANDIDATE = 1 << 24,
+	OPTION_RATE = 1 << 25,
+	OPTION_SEED = 1 << 26,
+	OPTION_RUNS = 1 << 27,
 };
 
 struct command;
@@ -66,6 +72,12 @@ struct invocation {
 	bool full;
 	const char *rollout; /* decimal, at least 1 */
 	uint32_t timeout_s;  /* 0: none */
+	const char *recorded;
+	const char *stable;
+	const char *candidate;
+	const char *rate;
+	const char *seed;
+	const char *runs; /* decimal, at least 1 */
 };
 
 struct command {
