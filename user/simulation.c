@@ -253,6 +253,11 @@ static void explain_verdict(const struct run *run, enum judged verdict, struct r
 	}
 }
 
+static bool is_failing(enum rollout_state state)
+{
+	return state == ROLLOUT_ROLLING_BACK || state == ROLLOUT_FAILED;
+}
+
 /* Brings the machine to where nothing more happens. */
 static void advance(struct run *run, uint64_t now_ns, enum judged verdict)
 {
@@ -271,6 +276,8 @@ static void advance(struct run *run, uint64_t now_ns, enum judged verdict)
 			strcpy(facts.who, "the simulation");
 		}
 		if (rollout_advance(plan, &facts, &run->r, NULL) == 1) {
+			if (is_failing(run->r.state) && !is_failing(was))
+				run->end.failed_by = facts.verdict;
 			tell(run, false, JUDGED_NOTHING);
 		} else if (!facts.verdict) {
 			return;

@@ -59,6 +59,7 @@ enum simulation_stop {
 struct simulation_end {
 	enum simulation_stop stop;
 	enum rollout_state state;
+	enum judged failed_by; /* of a rollout that failed: the verdict; JUDGED_NOTHING: progress_deadline */
 	uint64_t ran_ms;
 	uint64_t to_candidate; /* connections; mirrored ones are not counted */
 	uint64_t analyses;

@@ -100,6 +100,7 @@ static void a_version_that_fails_is_rolled_back_soon(void **state)
 	for (simulation.seed = 0; simulation.seed < 50; simulation.seed++) {
 		run();
 		assert_end(SIMULATION_OVER, ROLLOUT_FAILED);
+		assert_int_equal(end.failed_by, JUDGED_FAIL);
 		assert_non_null(strstr(end.cause, "error-rate"));
 		assert_true(end.to_candidate > 0 && end.to_candidate < 400);
 	}
@@ -124,6 +125,7 @@ static void without_traffic_nothing_is_promoted(void **state)
 	plan.progress_deadline_ms = 600000;
 	run();
 	assert_end(SIMULATION_OVER, ROLLOUT_FAILED);
+	assert_int_equal(end.failed_by, JUDGED_NOTHING);
 	assert_int_equal(end.ran_ms, 600000);
 	assert_int_equal(end.to_candidate, 0);
 	plan.progress_deadline_ms = 0;
