@@ -3,14 +3,18 @@
 #define HEADGATE_PROVIDER_H
 
 /*
- * Where the samples of an analysis come from that the data path does not count: Prometheus, a webhook, and what an
- * evaluator has pushed; and the hooks that may hold a step, and those who are told of transitions.
+ * What the data path does not count itself: how a Prometheus and a webhook are asked, what their answers mean, and what
+ * evaluators push. Pure; inquiry.h does the asking. docs/providers.md has the shapes.
  */
 #include <jansson.h>
 
-#include "plan.h"
 #include "judge.h"
+#include "plan.h"
+#include "refusal.h"
 #include "requests.h"
+
+#define PROVIDER_WHY_SIZE 160
+#define PROVIDER_COUNT_MAX 1e12 /* trials or values of one variant between two analyses */
 
 /**
  * provider_url - what is asked of a Prometheus (its /api/v1/query) or a webhook, names filled in
@@ -19,66 +23,32 @@
  */
 char *provider_url(const struct metric_plan *m, const char *service, const char *variant);
 
+/* Whether the answer depends on the variant: "{{variant}}" is in the url or the query. */
+bool provider_is_by_variant(const struct metric_plan *m);
+
 /**
  * provider_prometheus - what an instant query's answer says
  * A vector of one element or a scalar is a value; an empty vector, NaN and infinity are JUDGED_NO_DATA; no answer,
  * another status than 200, more than one element or anything else is JUDGED_ERROR.
  * @ret: a METRIC_VALUE's sample
- * @why: what was wrong, for people
+ * @why: what was wrong, for people; also a warning beside a value; else empty
  */
-void provider_prometheus(const struct answer *answer, struct sample *ret, char *why, size_t why_bytes);
+void provider_prometheus(const struct answer *answer, struct sample *ret, char why[PROVIDER_WHY_SIZE]);
 
-/* A webhook's answer: {"value": NUMBER} or {"value": null} (no data); or {"events": N, "trials": N}, or {"values":
- * [..]}, as the metric's kind is. */
-void provider_webhook(const struct metric_plan *m, const struct answer *answer, struct sample *ret, char *why,
-		      size_t why_bytes);
+/* A webhook's answer: what provider_push() takes, or {"value": null}, no trials or no values: JUDGED_NO_DATA. */
+void provider_webhook(const struct metric_plan *m, const struct answer *answer, struct sample *ret,
+		      char why[PROVIDER_WHY_SIZE]);
 
 /**
  * provider_push - add what an evaluator posts to what it has posted since the last analysis
  * @input: {"events": N, "trials": N} for METRIC_COUNTS; {"value": X} or {"values": [X, ..]} for METRIC_SCORES and
- *         METRIC_VALUE (which keeps the last)
+ *         METRIC_VALUE (which keeps the last); other keys are not looked at
+ * @pending: zeroed when there is nothing yet; @trials counts what was posted, whatever the kind
  * Return: 0; -EINVAL with @why, and @pending as it was.
  */
 int provider_push(const struct metric_plan *m, const json_t *input, struct sample *pending, struct refusal *why);
 
-/* One round of asking: all metrics of a plan that are asked over HTTP, for both variants, at once. */
-struct inquiry;
-
-struct inquiry_results {
-	struct sample candidate[PLAN_METRICS_MAX], stable[PLAN_METRICS_MAX]; /* of metrics that were asked */
-	char why[PLAN_METRICS_MAX][160];                                     /* of those with trouble */
-};
-
-typedef void (*inquired_function)(void *context, const struct inquiry_results *results);
-
-/**
- * inquiry_start - ask
- * @done: called once, from the event loop, when all have answered or their timeouts are over; never when there is
- * nothing to ask: then 0 is returned and @ret is NULL Return: 0 or -errno.
- */
-int inquiry_start(struct requests *r, const struct rollout_plan *plan, const char *service, inquired_function done,
-		  void *context, struct inquiry **ret);
-void inquiry_cancel(struct inquiry *q); /* accepts NULL; not after @done */
-
-/* One round of hooks: all that the plan has for a phase, at once. */
-struct hooking;
-
-/* @answer: of all together, as rollout_facts says; @why: of the one that holds or fails. */
-typedef void (*hooked_function)(void *context, int answer, const char *why);
-
-/**
- * hooking_start - POST {"service", "rollout", "strategy", "state", "step", "kind", "phase", "share"} to each hook
- * @rollout: that object, made by the caller
- *
- * 200..299 is HOOK_GO, unless the JSON body says {"hold": true} or {"fail": true} (with "reason"); 409 and 425 hold;
- * anything else, no answer included, holds, too: a hook that is not there lets nothing pass.
- */
-int hooking_start(struct requests *r, const struct rollout_plan *plan, bool after, const json_t *rollout,
-		  hooked_function done, void *context, struct hooking **ret);
-void hooking_cancel(struct hooking *h); /* accepts NULL; not after @done */
-
-/* Tells everybody in plan->notify. Nobody waits for it; what cannot be told is logged by @failed. */
-void notify_all(struct requests *r, const struct rollout_plan *plan, const json_t *event,
-		void (*failed)(void *context, const char *url, const char *why), void *context);
+/* What was pushed since the last time, JUDGED_NO_DATA if nothing was; @pending is empty afterwards. */
+void provider_take_pushed(struct sample *pending, struct sample *ret);
 
 #endif

@@ -18,9 +18,11 @@ void requests_destroy(struct requests *r);                   /* ends all without
 DEFINE_CLEANUP(struct requests, requests_destroy)
 
 struct answer {
-	const char *error; /* NULL, or why there is no answer: "connection refused", "no answer in 5 s" */
-	long status;       /* of HTTP */
-	const char *body;  /* ends with a NUL that @length does not count */
+	const char *url; /* that was asked */
+	const char
+		*error; /* NULL, or why there is no answer: "connection refused", "no answer in 5 s"; a redirect, too */
+	long status;    /* of HTTP; 0 when there is none */
+	const char *body; /* ends with a NUL that @length does not count */
 	size_t length;
 };
 
@@ -29,7 +31,7 @@ typedef void (*answered_function)(void *context, const struct answer *answer);
 
 /**
  * request_start - ask once
- * @url: http:// or https:// (certificates are verified)
+ * @url: http:// or https:// (certificates are verified); no proxy, no redirects
  * @body: JSON, sent by POST; NULL: GET
  * @done: called exactly once, from the event loop, within @timeout_ms, unless it is cancelled
  * @ret: to cancel it with; may be NULL
