@@ -2,7 +2,6 @@
 /* Begin and end of a check, whatever its kind. */
 #include "checker.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -31,22 +30,6 @@ void check_end(struct check *check, const char *why)
 	LIST_REMOVE(check, link);
 	check_free(check);
 	done(context, why);
-}
-
-const char *check_late(const struct check *check, char text[WHY_SIZE])
-{
-	if (check->timeout_ms % 1000)
-		snprintf(text, WHY_SIZE, "no answer in %u ms", check->timeout_ms);
-	else
-		snprintf(text, WHY_SIZE, "no answer in %u s", check->timeout_ms / 1000);
-	return text;
-}
-
-const char *check_errno(int error, char text[WHY_SIZE])
-{
-	snprintf(text, WHY_SIZE, "%s", strerror(error));
-	text[0] = tolower((unsigned char)text[0]);
-	return text;
 }
 
 /* A socket is made before anything else, so that a lack of them is this host's error and not the backend's. */
@@ -103,7 +86,7 @@ int checker_create(sd_event *event, uint32_t mark, struct checker **ret)
 	c->event = sd_event_ref(event);
 	c->mark = mark;
 	LIST_INIT(&c->in_flight);
-	err = curl_checks_open(c);
+	err = curl_loop_create(event, http_check_ended, &c->curl);
 	if (err)
 		return err;
 	*ret = TAKE_PTR(c);
@@ -120,7 +103,7 @@ void checker_destroy(struct checker *c)
 		LIST_REMOVE(check, link);
 		check_free(check);
 	}
-	curl_checks_close(c);
+	curl_loop_destroy(c->curl);
 	sd_event_unref(c->event);
 	free(c);
 }

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* HTTP, HTTPS and gRPC checks: one curl multi handle whose sockets and timer are the event loop's. */
+/* HTTP, HTTPS and gRPC checks. */
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "checker_grpc.h"
 #include "checker_parts.h"
 
 #define RECEIVED_MAX 65536U /* what comes after that is not waited for */
-#define BUFFER_BYTES 4096L  /* for each check in flight; curl's own choice is 16 KiB */
 
 /* --- what was answered --------------------------------------------------------------------------------------------
  */
@@ -44,144 +42,23 @@ static const char *judge_grpc(const struct check *check, char text[WHY_SIZE])
 
 static const char *judge(const struct check *check, CURLcode code, char text[WHY_SIZE])
 {
-	long error = 0;
-
 	switch (code) {
 	case CURLE_OK:
 		return check->kind == HEALTH_GRPC ? judge_grpc(check, text) : judge_status(check, 399, text);
 	case CURLE_WRITE_ERROR:
 		/* We stopped reading. */
 		return check->kind == HEALTH_GRPC ? "its answer is too long" : judge_status(check, 399, text);
-	case CURLE_OPERATION_TIMEDOUT:
-		return check_late(check, text);
-	case CURLE_COULDNT_CONNECT:
-		curl_easy_getinfo(check->easy, CURLINFO_OS_ERRNO, &error);
-		if (error)
-			return check_errno(error, text);
-		break;
 	default:
-		break;
-	}
-	snprintf(text, WHY_SIZE, "%s", check->error[0] ? check->error : curl_easy_strerror(code));
-	return text;
-}
-
-/* Ends what curl is done with. */
-static void collect(struct checker *c)
-{
-	const CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(c->multi, &left))) {
-		CURLcode code = message->data.result;
-		struct check *check = NULL;
-		char text[WHY_SIZE];
-
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &check);
-		check_end(check, judge(check, code, text));
+		return curl_loop_why(check->easy, code, check->timeout_ms, check->error, text);
 	}
 }
 
-/* --- curl and the loop --------------------------------------------------------------------------------------------
- */
-
-static int on_ready(sd_event_source *source, int fd, uint32_t events, void *context)
+void http_check_ended(void *context, CURLcode code)
 {
-	struct checker *c = context;
-	int what = 0, running;
+	struct check *check = context;
+	char text[WHY_SIZE];
 
-	(void)source;
-	if (events & EPOLLIN)
-		what |= CURL_CSELECT_IN;
-	if (events & EPOLLOUT)
-		what |= CURL_CSELECT_OUT;
-	if (events & (EPOLLERR | EPOLLHUP))
-		what |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(c->multi, fd, what, &running);
-	collect(c);
-	return 0;
-}
-
-static int on_time(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct checker *c = context;
-	int running;
-
-	(void)source;
-	(void)usec;
-	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect(c);
-	return 0;
-}
-
-/* What curl waits for at a socket. @watch: what was assigned to it before, NULL at first. Returns 0, or -1: failed. */
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *watch)
-{
-	static const uint32_t events[] = {
-		[CURL_POLL_NONE] = 0,
-		[CURL_POLL_IN] = EPOLLIN,
-		[CURL_POLL_OUT] = EPOLLOUT,
-		[CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
-	};
-	struct checker *c = context;
-	sd_event_source *source = watch;
-
-	(void)easy;
-	if (what == CURL_POLL_REMOVE) {
-		sd_event_source_disable_unref(source);
-		return 0;
-	}
-	if (source)
-		return sd_event_source_set_io_events(source, events[what]) < 0 ? -1 : 0;
-	if (sd_event_add_io(c->event, &source, fd, events[what], on_ready, c) < 0)
-		return -1;
-	curl_multi_assign(c->multi, fd, source);
-	return 0;
-}
-
-static int on_timer_set(CURLM *multi, long timeout_ms, void *context)
-{
-	struct checker *c = context;
-
-	(void)multi;
-	if (timeout_ms < 0)
-		return sd_event_source_set_enabled(c->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
-	if (sd_event_source_set_time_relative(c->timer, timeout_ms * 1000ULL) < 0 ||
-	    sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT) < 0)
-		return -1;
-	return 0;
-}
-
-int curl_checks_open(struct checker *c)
-{
-	int r = sd_event_add_time_relative(c->event, &c->timer, CLOCK_MONOTONIC, 0, CHECK_ACCURACY_US, on_time, c);
-
-	if (r >= 0)
-		r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-	if (r < 0)
-		return r;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT))
-		return -ENOMEM;
-	c->multi = curl_multi_init();
-	if (!c->multi) {
-		curl_global_cleanup();
-		return -ENOMEM;
-	}
-	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_timer_set);
-	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-	curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING); /* a connection for each check */
-	return 0;
-}
-
-void curl_checks_close(struct checker *c)
-{
-	if (c->multi) {
-		curl_multi_cleanup(c->multi);
-		curl_global_cleanup();
-	}
-	sd_event_source_disable_unref(c->timer);
+	check_end(check, judge(check, code, text));
 }
 
 /* --- one check ----------------------------------------------------------------------------------------------------
@@ -269,16 +146,10 @@ static void set_common(struct check *check)
 {
 	CURL *easy = check->easy;
 
+	curl_loop_prepare(easy, check->timeout_ms);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, check);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, check->error);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)check->timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* none, whatever the environment says */
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "headgate/" HEADGATE_VERSION);
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, check);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -308,13 +179,13 @@ int http_check_start(struct check *check, const struct health_model *m, const st
 	if (err)
 		return err;
 	curl_easy_setopt(check->easy, CURLOPT_HTTPHEADER, check->headers);
-	return curl_multi_add_handle(check->checker->multi, check->easy) ? -ENOMEM : 0;
+	return curl_loop_add(check->checker->curl, check->easy);
 }
 
 void http_check_release(struct check *check)
 {
 	if (check->easy) {
-		curl_multi_remove_handle(check->checker->multi, check->easy);
+		curl_loop_remove(check->checker->curl, check->easy);
 		curl_easy_cleanup(check->easy);
 	}
 	curl_slist_free_all(check->headers);

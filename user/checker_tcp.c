@@ -9,6 +9,8 @@
 
 #include "checker_parts.h"
 
+#define ACCURACY_US 1000U
+
 static int connect_to(int fd, const struct endpoint *target)
 {
 	struct sockaddr_in ipv4 = {
@@ -38,7 +40,7 @@ static int on_connected(sd_event_source *source, int fd, uint32_t events, void *
 	(void)events;
 	if (!error && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size))
 		error = errno;
-	check_end(check, error ? check_errno(error, text) : NULL);
+	check_end(check, error ? why_errno(error, text) : NULL);
 	return 0;
 }
 
@@ -49,7 +51,7 @@ static int on_late(sd_event_source *source, uint64_t usec, void *context)
 
 	(void)source;
 	(void)usec;
-	check_end(check, check_late(check, text));
+	check_end(check, why_late(check->timeout_ms, text));
 	return 0;
 }
 
@@ -68,6 +70,6 @@ int tcp_check_start(struct check *check, const struct endpoint *target)
 	r = sd_event_add_io(event, &check->connected, check->fd, EPOLLOUT, on_connected, check);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &check->late, CLOCK_MONOTONIC, check->timeout_ms * 1000ULL,
-					       CHECK_ACCURACY_US, on_late, check);
+					       ACCURACY_US, on_late, check);
 	return r < 0 ? r : 0;
 }

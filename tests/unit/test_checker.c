@@ -277,7 +277,7 @@ static void an_http_check_is_judged_by_its_status(void **state)
 		{"/body", "good"},
 		{"/body503", "status 503"},
 		{"/headers", "good"},
-		{"/closed", "Empty reply from server"},
+		{"/closed", "closed without an answer"},
 		{"/other", "Received HTTP/0.9 when not allowed"},
 	};
 	struct verdict v;
