@@ -3,19 +3,15 @@
 #define HEADGATE_CHECKER_FIXTURE_H
 
 /* A checker in a loop of its own, and what it says. */
-#include <net/if.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "checker.h"
+#include "own_network.h"
 
 #define MARK 0x6867
 #define GIVE_UP_MS 20000 /* far beyond any timeout here: only a checker that hangs gets there */
@@ -29,33 +25,6 @@ struct loop {
 	sd_event *event;
 	struct checker *checker;
 };
-
-static inline uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
-}
-
-/*
- * A network of our own, where loopback is all there is and sockets may be marked. Where that is not allowed the tests
- * run on the host's loopback.
- */
-static inline void leave_network(void)
-{
-	struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
-		return;
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &loopback)) {
-		perror("loopback in a new network namespace");
-		exit(1);
-	}
-	close(fd);
-}
 
 static inline int loop_open(void **state)
 {
