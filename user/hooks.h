@@ -8,6 +8,8 @@
 #include "requests.h"
 #include "rollout.h"
 
+#define HOOK_WHY_SIZE (ROLLOUT_CAUSE_SIZE / 2)
+
 struct hooking;
 
 /* @answer: of all together, as rollout_facts says; @why: of the one that holds or fails, empty with HOOK_GO. */

@@ -3,10 +3,12 @@
 #define HEADGATE_REQUESTS_H
 
 /* HTTP requests that do not block: libcurl's multi interface, run by sd-event. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <systemd/sd-event.h>
 
 #include "util.h"
+#include "why.h"
 
 struct requests;
 struct request;
@@ -40,5 +42,17 @@ typedef void (*answered_function)(void *context, const struct answer *answer);
 int request_start(struct requests *r, const char *url, const char *body, uint32_t timeout_ms, answered_function done,
 		  void *context, struct request **ret);
 void request_cancel(struct request *request); /* accepts NULL; not after it was answered */
+
+/* NULL when a status of 200..299 was answered, else what was wrong: @text or a constant. */
+const char *answer_trouble(const struct answer *answer, char text[WHY_SIZE]);
+
+#define URL_SHOWN_SIZE 80
+
+/**
+ * url_shown - a URL without user, password and query, which may be secrets
+ * @path: with its path, which is one in Slack's URLs
+ * Return: @ret.
+ */
+char *url_shown(const char *url, bool path, char ret[URL_SHOWN_SIZE]);
 
 #endif

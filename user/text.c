@@ -112,3 +112,42 @@ int text_bytes(const char *text, uint64_t *ret_bytes)
 	}
 	return -EINVAL;
 }
+
+/* Bytes of the character at @c; 0: it is none, or not whole. */
+static size_t character_bytes(const uint8_t *c)
+{
+	size_t bytes = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+
+	for (size_t i = 1; i < bytes; i++)
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	return bytes;
+}
+
+/* ASCII's and Latin-1's. */
+static bool is_control(const uint8_t *c)
+{
+	return c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0);
+}
+
+char *text_show(const char *text, char *ret, size_t bytes)
+{
+	const uint8_t *c = (const uint8_t *)text;
+	size_t at = 0;
+
+	while (*c) {
+		size_t length = character_bytes(c);
+
+		if (at + (length ?: 1) >= bytes)
+			break;
+		if (!length)
+			ret[at++] = '?';
+		else if (is_control(c))
+			ret[at++] = ' ';
+		else
+			at = mempcpy(ret + at, c, length) - (void *)ret;
+		c += length ?: 1;
+	}
+	ret[at] = '\0';
+	return ret;
+}

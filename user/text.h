@@ -3,6 +3,7 @@
 #define HEADGATE_TEXT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A name of a service or a variant: [a-z0-9][a-z0-9-]*, shorter than NAME_SIZE. */
@@ -24,5 +25,15 @@ int text_percent(const char *text, uint32_t *ret);
 
 /* Read "512KiB", "64MiB" or "1GiB". 0 or -EINVAL. */
 int text_bytes(const char *text, uint64_t *ret_bytes);
+
+/**
+ * text_show - copy what somebody else wrote so that it can be shown
+ * @text: UTF-8
+ * @ret: whole characters of it, as many as there is room for; blanks for control characters, which a terminal would
+ * obey
+ *
+ * Return: @ret.
+ */
+char *text_show(const char *text, char *ret, size_t bytes);
 
 #endif
