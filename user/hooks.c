@@ -2,6 +2,7 @@
 #include "hooks.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "text.h"
 
@@ -53,8 +54,12 @@ static void take_answer(struct hooking *h, const struct answer *answer)
 	json_t *body = json_loadb(answer->body, answer->length, 0, NULL);
 	char text[WHY_SIZE];
 	const char *trouble = answer_trouble(answer, text), *reason;
-	enum hook_answer said = judge(body, !trouble, &reason);
+	enum hook_answer said;
 
+	/* "ok" is fine; what was meant to be more may have been a no. */
+	if (!trouble && !body && answer->body[strspn(answer->body, " \t\r\n")] == '{')
+		trouble = "its answer is broken JSON";
+	said = judge(body, !trouble, &reason);
 	if (said > h->answer) {
 		h->answer = said;
 		if (said != HOOK_GO)

@@ -21,8 +21,8 @@ typedef void (*hooked_function)(void *context, enum hook_answer answer, const ch
  * @done: called once, from the event loop, when all have answered or their timeouts are over; the hooking is gone then.
  *        Never when there is none to ask: then 0 is returned and @ret is NULL.
  *
- * 200..299 is HOOK_GO, unless the JSON body says {"hold": true} or {"fail": true} (with "reason"); 409 and 425 hold;
- * anything else, no answer included, holds, too: a hook that is not there lets nothing pass.
+ * 200..299 is HOOK_GO, unless the JSON body says {"hold": true} or {"fail": true} (with "reason"). Anything else, no
+ * answer included, holds: a hook that is not there lets nothing pass.
  *
  * Return: 0 or -errno (then @done is not called). Nothing that is passed is needed after it returns.
  */

@@ -4,6 +4,7 @@
 
 /say?status=N&body=TEXT[&length=BYTES]  that; filled up with blanks to so many bytes
 /echo                                   what was asked, as JSON
+/keep, /kept                            {}, and all that was posted to /keep since the last time, as JSON
 /slowly?ms=N                            200 and {}, after that time
 /silent, /drip, /drip-headers, /reset, /closed, /cut, /endless, /announced   as they are called
 Ends with its standard input.
@@ -16,6 +17,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+kept = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -59,6 +62,12 @@ class Handler(BaseHTTPRequestHandler):
         elif parts.path == "/echo":
             self.say(200, json.dumps({"method": self.command, "path": self.path, "body": asked,
                                       "headers": {k.lower(): v for k, v in self.headers.items()}}).encode())
+        elif parts.path == "/keep":
+            kept.append(asked)
+            self.say(200, b"{}")
+        elif parts.path == "/kept":
+            self.say(200, json.dumps(kept).encode())
+            kept.clear()
         elif parts.path == "/slowly":
             time.sleep(int(query["ms"]) / 1000)
             self.say(200, b"{}")
