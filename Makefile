@@ -75,7 +75,7 @@ $(O)/%.skel.h: $(O)/%.bpf.o
 # --- tests -----------------------------------------------------------------------------------------------------------
 # One program a test_*.c; the other files of tests/bpf are linked into each of that folder's.
 BPFTEST_HELP := $(filter-out tests/bpf/test_%,$(wildcard tests/bpf/*.c))
-TESTS := $(patsubst %.c,$(O)/%,$(UNIT) $(BPFTEST) $(wildcard tests/unit/table_dump.c))
+TESTS := $(patsubst %.c,$(O)/%,$(UNIT) $(BPFTEST) $(wildcard tests/unit/table_dump.c tests/unit/inquire.c))
 
 $(filter $(O)/tests/bpf/%,$(TESTS)): $(BPFTEST_HELP:%.c=$(O)/%.o)
 $(TESTS): $(O)/%: $(O)/%.o $(O)/libheadgate.a
