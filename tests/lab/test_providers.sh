@@ -22,10 +22,16 @@ says() # EXPRESSION-OF-d QUERY [TIMEOUT-MS]
 is_no_data='d[0]["trouble"] == d[1]["trouble"] == "no_data"'
 is_error='d[0]["trouble"] == d[1]["trouble"] == "error"'
 
+has_scraped()
+{
+	says '[r["value"] for r in d] == [0.25, 0.125]' 'ttft_seconds{variant="{{variant}}"}'
+}
+
 start_prometheus()
 {
 	lab_start splitter prometheus prometheus --config.file="$LAB/prometheus.yml" --log.level=warn \
 		--storage.tsdb.path="$LAB/prometheus" --web.listen-address=127.0.0.1:9090
+	lab_wait "a scrape" has_scraped
 }
 
 # Of each variant something else; and nothing of requests, so that an error rate is 0 / 0.
@@ -41,9 +47,7 @@ page()
 
 test_a_value_is_what_was_scraped_of_each_variant()
 {
-	start_prometheus
-	lab_wait "a scrape" says '[r["value"] for r in d] == [0.25, 0.125]' \
-		'ttft_seconds{variant="{{variant}}",service="{{service}}"}'
+	says '[r["value"] for r in d] == [0.25, 0.125]' 'ttft_seconds{variant="{{variant}}",service="{{service}}"}'
 	says '[r["value"] for r in d] == [250, 125] and not d[0]["trouble"] and not d[0]["why"]' \
 		'max by (variant) (ttft_seconds{variant=~"{{variant}}|nobody"}) * 1e3 # 100 % & more'
 	says 'd[0]["value"] == 2 and d[0]["trouble"] == "" and d[1]["trouble"] == "no_data"' 'scalar(count(ttft_seconds))'
@@ -77,7 +81,7 @@ test_one_that_never_answers_is_given_up_while_the_loop_goes_on()
 	lab_signal STOP prometheus
 	says "$is_error and d[0]['why'] == 'no answer in 500 ms' and d[0]['ticks'] >= 25" 'ttft_seconds{variant="{{variant}}"}' 500
 	lab_signal CONT prometheus
-	lab_wait "an answer" says '[r["value"] for r in d] == [0.25, 0.125]' 'ttft_seconds{variant="{{variant}}"}'
+	lab_wait "an answer" has_scraped
 }
 
 test_one_that_is_gone_refuses_and_one_that_is_back_answers()
@@ -85,7 +89,6 @@ test_one_that_is_gone_refuses_and_one_that_is_back_answers()
 	lab_stop prometheus KILL
 	says "$is_error and d[0]['why'] == 'connection refused'" 'ttft_seconds{variant="{{variant}}"}'
 	start_prometheus
-	lab_wait "a scrape" says '[r["value"] for r in d] == [0.25, 0.125]' 'ttft_seconds{variant="{{variant}}"}'
 }
 
 # With these authorities instead of the host's.
@@ -129,4 +132,5 @@ cat >"$LAB/prometheus.yml" <<-END
 	scrape_configs: [{job_name: page, static_configs: [{targets: ["127.0.0.1:8000"]}]}]
 END
 lab_start splitter page /usr/bin/python3 -m http.server --bind 127.0.0.1 --directory "$LAB/page" 8000
+start_prometheus
 lab_run_tests providers
