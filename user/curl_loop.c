@@ -39,8 +39,9 @@ static int on_ready(sd_event_source *source, int fd, uint32_t events, void *cont
 		what |= CURL_CSELECT_IN;
 	if (events & EPOLLOUT)
 		what |= CURL_CSELECT_OUT;
+	/* Reading tells what the error is; by CURL_CSELECT_ERR alone curl would only know that there is one. */
 	if (events & (EPOLLERR | EPOLLHUP))
-		what |= CURL_CSELECT_ERR;
+		what |= CURL_CSELECT_ERR | CURL_CSELECT_IN;
 	curl_multi_socket_action(l->multi, fd, what, &running);
 	collect(l);
 	return 0;
