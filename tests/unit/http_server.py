@@ -6,6 +6,7 @@
 /echo                                   what was asked, as JSON
 /keep, /kept                            {}, and all that was posted to /keep since the last time, as JSON
 /slowly?ms=N                            200 and {}, after that time
+/held, /release, /hold                  {}, the first not between the third and the second
 /silent, /drip, /drip-headers, /reset, /closed, /cut, /endless, /announced   as they are called
 Ends with its standard input.
 """
@@ -19,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 kept = []
+released = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,10 +68,20 @@ class Handler(BaseHTTPRequestHandler):
             kept.append(asked)
             self.say(200, b"{}")
         elif parts.path == "/kept":
-            self.say(200, json.dumps(kept).encode())
-            kept.clear()
+            taken = kept[:]
+            del kept[:len(taken)]
+            self.say(200, json.dumps(taken).encode())
         elif parts.path == "/slowly":
             time.sleep(int(query["ms"]) / 1000)
+            self.say(200, b"{}")
+        elif parts.path == "/held":
+            released.wait()
+            self.say(200, b"{}")
+        elif parts.path == "/release":
+            released.set()
+            self.say(200, b"{}")
+        elif parts.path == "/hold":
+            released.clear()
             self.say(200, b"{}")
         elif parts.path == "/silent":
             self.rfile.read(1)

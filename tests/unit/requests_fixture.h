@@ -109,4 +109,19 @@ static inline const char *url_of(const char *path)
 	return text;
 }
 
+static inline void count_answer(void *context, const struct answer *answer)
+{
+	assert_null(answer->error);
+	++*(int *)context;
+}
+
+/* "/hold" keeps back what is asked of "/held" from then on, until "/release". */
+static inline void command(struct loop *l, const char *path)
+{
+	int answered = 0;
+
+	assert_int_equal(request_start(l->requests, url_of(path), NULL, PATIENT_MS, count_answer, &answered, NULL), 0);
+	await(l, &answered, 1);
+}
+
 #endif

@@ -199,12 +199,14 @@ static void a_cancelled_inquiry_is_silent(void **state)
 	struct loop *l = *state;
 
 	add_webhook(METRIC_VALUE, "{\"value\":{{variant}}}");
-	add_metric(SOURCE_WEBHOOK, METRIC_VALUE, url_of("/slowly?ms=60"));
+	add_metric(SOURCE_WEBHOOK, METRIC_VALUE, url_of("/held"));
+	command(l, "/hold");
 	assert_int_equal(inquiry_start(l->requests, &plan.analysis, "web", variants, 2, on_inquired, &round, &q), 0);
 	turn(l, 30);
 	inquiry_cancel(q);
 	inquiry_cancel(NULL);
-	turn(l, 100);
+	command(l, "/release");
+	turn(l, 50);
 	assert_int_equal(round.calls, 0);
 }
 
@@ -357,12 +359,14 @@ static void without_hooks_of_a_phase_and_once_cancelled_nobody_is_called(void **
 	add_hook(true, "/say", PATIENT_MS);
 	assert_int_equal(hooking_start(l->requests, &plan, false, rollout, on_hooked, &v, &h), 0);
 	assert_null(h);
-	add_hook(true, "/slowly?ms=40", PATIENT_MS);
+	add_hook(true, "/held", PATIENT_MS);
+	command(l, "/hold");
 	assert_int_equal(hooking_start(l->requests, &plan, true, rollout, on_hooked, &v, &h), 0);
 	turn(l, 20);
 	hooking_cancel(h);
 	hooking_cancel(NULL);
-	turn(l, 80);
+	command(l, "/release");
+	turn(l, 50);
 	assert_int_equal(v.calls, 0);
 	json_decref(rollout);
 }

@@ -242,8 +242,8 @@ static void all_are_late(struct loop *l, const char *const *urls, size_t count)
 		assert_string_equal(replies[i].error, "no answer in 200 ms");
 	}
 	assert_true(now_ms() - begin_ms >= LATE_MS);
-	/* Half of what there would be on a machine with nothing else to do. */
-	assert_true(l->ticks - ticks >= LATE_MS / TICK_MS / 2);
+	/* A quarter of what there would be on a machine with nothing else to do. */
+	assert_true(l->ticks - ticks >= LATE_MS / TICK_MS / 4);
 }
 
 static void a_server_that_never_answers_is_given_up_in_time(void **state)
@@ -261,10 +261,14 @@ static void connecting_tls_and_names_are_given_up_in_time_too(void **state)
 	int full = listen_silently(&full_port), queued = connect_to(full_port), mute = listen_silently(&mute_port);
 	char connecting[64], tls[64];
 	const char *const urls[] = {connecting, tls, "http://slow.invalid/"};
-	uint64_t begin_ms = now_ms();
+	uint64_t begin_ms;
+	struct reply r;
 
 	snprintf(connecting, sizeof(connecting), "http://127.0.0.1:%u/", full_port);
 	snprintf(tls, sizeof(tls), "https://127.0.0.1:%u/", mute_port);
+	/* The authorities' certificates are read but once. */
+	ask_url(*state, tls, NULL, LATE_MS, &r);
+	begin_ms = now_ms();
 	all_are_late(*state, urls, ARRAY_SIZE(urls));
 	/* Not kept by the resolver, which has most of its time to go. */
 	assert_true(now_ms() - begin_ms < 8 * LATE_MS);
@@ -305,13 +309,15 @@ static void what_is_cancelled_is_not_answered(void **state)
 	struct reply replies[4] = {};
 	struct request *requests[4];
 
+	command(l, "/hold");
 	for (size_t i = 0; i < 4; i++)
-		assert_int_equal(request_start(l->requests, url_of(i < 2 ? "/say" : "/slowly?ms=20"), NULL, PATIENT_MS,
+		assert_int_equal(request_start(l->requests, url_of(i < 2 ? "/say" : "/held"), NULL, PATIENT_MS,
 					       on_reply, &replies[i], &requests[i]),
 				 0);
 	request_cancel(requests[0]); /* before anything was sent */
 	await(l, &replies[1].calls, 1);
 	request_cancel(requests[2]); /* under way */
+	command(l, "/release");
 	await(l, &replies[3].calls, 1);
 	turn(l, 60);
 	request_cancel(NULL);
@@ -343,13 +349,14 @@ static void an_answer_may_cancel_and_ask_others(void **state)
 {
 	struct chain c = {.loop = *state};
 
-	assert_int_equal(request_start(c.loop->requests, url_of("/slowly?ms=50"), NULL, PATIENT_MS, on_reply,
-				       &c.victims, &c.victim),
-			 0);
+	command(c.loop, "/hold");
+	assert_int_equal(
+		request_start(c.loop->requests, url_of("/held"), NULL, PATIENT_MS, on_reply, &c.victims, &c.victim), 0);
 	assert_int_equal(request_start(c.loop->requests, url_of("/say"), NULL, PATIENT_MS, on_link, &c, NULL), 0);
 	await(c.loop, &c.last.calls, 1);
 	assert_string_equal(c.last.body, "last");
-	turn(c.loop, 100);
+	command(c.loop, "/release");
+	turn(c.loop, 50);
 	assert_int_equal(c.calls, 1);
 	assert_int_equal(c.victims.calls, 0);
 }
