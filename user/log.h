@@ -2,7 +2,8 @@
 #ifndef HEADGATE_LOG_H
 #define HEADGATE_LOG_H
 
-/* The daemon's words, to stderr; under systemd with its "<N>" level prefixes. Only main.c, daemon.c and api.c log. */
+/* The daemon's words, to stderr; under systemd with its "<N>" level prefixes. Only main.c, daemon.c, conductor*.c and
+ * api_exchange.c log. */
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /* 0, or -EINVAL for an unknown word (error, warning, info, debug). */
