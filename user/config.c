@@ -228,7 +228,7 @@ int config_parse(const char *name, const char *text, size_t length, struct probl
 	if (!model || !reader)
 		return -ENOMEM;
 	*model = defaults;
-	err = reader_open(reader, text, length);
+	err = reader_open(reader, text, length, "interfaces: and services:");
 	if (!err) {
 		err = read_model(&b);
 		free(b.mentions);

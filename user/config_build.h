@@ -53,10 +53,11 @@ void build_quic(struct builder *b, struct service_model *s, const struct field *
 int build_backends(struct builder *b, const struct service_model *s, struct variant_model *v, const struct field *f);
 
 /*
- * What a service may have besides, each under its key. @variants_known: its variants were read, so that cohorts can be
- * checked.
+ * What a service may have besides, each under its key. @variants_known: its variants were read, so that cohorts and
+ * rollouts can be checked.
  */
 int build_cohorts(struct builder *b, struct service_model *s, const struct field *f, bool variants_known);
+int build_rollout(struct builder *b, struct service_model *s, const struct field *f, bool variants_known);
 void build_nat(struct builder *b, struct service_model *s, const struct field *f);
 void build_drain(struct builder *b, struct service_model *s, const struct field *f);
 void build_measure(struct builder *b, struct service_model *s, const struct field *f);

@@ -114,7 +114,7 @@ static int check_events(struct reader *r, const char *text, size_t length)
 	return err;
 }
 
-int reader_open(struct reader *r, const char *text, size_t length)
+int reader_open(struct reader *r, const char *text, size_t length, const char *least)
 {
 	_cleanup_(yaml_parser_delete) yaml_parser_t parser;
 	yaml_mark_t start = {};
@@ -137,7 +137,7 @@ int reader_open(struct reader *r, const char *text, size_t length)
 	root = yaml_document_get_root_node(&r->document);
 	if (root && (root->type != YAML_SCALAR_NODE || root->data.scalar.length))
 		return 0;
-	reader_problem(r, start, "the file is empty: write at least interfaces: and services:");
+	reader_problem(r, start, "the file is empty: write at least %s", least);
 	reader_close(r);
 	return -EINVAL;
 }

@@ -2,19 +2,16 @@
 /* "health" of a service: how its backends are checked. */
 #include "config_build.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
 #include "names.h"
-#include "text.h"
 
 #define PATH_HINT "a path as in a URL, as /health"
 #define SERVICE_HINT "a service's name, as inference.v1.Completions, or leave it out for the whole server"
-#define TIME_HINT "a time from 10ms to 1h, as 500ms, 2s or 1m"
 #define TIME_MIN_MS 10U
 #define INTERVAL_MIN_MS 100U
-#define TIME_MAX_S 3600U
+#define TIME_MAX_MS 3600000U
 #define STREAK_MAX 100
 #define PASSIVE_MAX 1000000
 #define URL_CHARACTERS /* RFC 3986: what a path and a query are made of */                                             \
@@ -27,30 +24,14 @@ static const char *const checks[] = {
 	[HEALTH_HTTPS] = "https", [HEALTH_GRPC] = "grpc",
 };
 
-/* Like reader_duration(), in milliseconds, and with "500ms". */
 static int read_time(struct builder *b, const struct field *f, uint32_t *ret_ms)
 {
-	char digits[sizeof("3600000")] = "";
-	const char *text, *unit;
-	uint32_t ms, s;
-	int err = reader_text(b->reader, f, TIME_HINT, &text);
+	uint64_t ms;
+	int err = reader_time(b->reader, f, TIME_MIN_MS, TIME_MAX_MS, &ms);
 
-	if (err)
-		return err;
-	unit = text + strspn(text, "0123456789");
-	if (!strcmp(unit, "ms") && (size_t)(unit - text) < sizeof(digits)) {
-		memcpy(digits, text, unit - text);
-		err = text_number(digits, TIME_MAX_S * 1000, &ms);
-	} else {
-		err = text_duration(text, TIME_MAX_S, &s);
-		ms = err ? 0 : s * 1000;
-	}
-	if (err || ms < TIME_MIN_MS) {
-		reader_refuse(b->reader, f, TIME_HINT);
-		return -EINVAL;
-	}
-	*ret_ms = ms;
-	return 0;
+	if (!err)
+		*ret_ms = ms;
+	return err;
 }
 
 static void read_times(struct builder *b, struct health_model *h, const struct field fields[KEYS])

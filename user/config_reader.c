@@ -10,6 +10,7 @@
 #define VISITS_MAX (1U << 20) /* of values read, not written: an alias repeats thousands for two bytes */
 #define DURATION_MAX_S (30 * 24 * 3600)
 #define QUOTE_SIZE 48
+#define TIME_SIZE 32
 #define KEY_SIZE 32 /* longer than any known key */
 
 void reader_problem(struct reader *r, yaml_mark_t at, const char *format, ...)
@@ -307,6 +308,57 @@ int reader_duration(struct reader *r, const struct field *f, uint32_t *ret_s)
 		return -EINVAL;
 	}
 	*ret_s = seconds;
+	return 0;
+}
+
+/* A time in the largest unit in which it is a whole number. */
+static const char *print_time(uint64_t ms, char text[TIME_SIZE])
+{
+	static const struct {
+		uint64_t ms;
+		const char *name;
+	} units[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
+	size_t i = ms ? 0 : 2;
+
+	while (ms % units[i].ms)
+		i++;
+	snprintf(text, TIME_SIZE, "%llu%s", (unsigned long long)(ms / units[i].ms), units[i].name);
+	return text;
+}
+
+int reader_time(struct reader *r, const struct field *f, uint64_t min_ms, uint64_t max_ms, uint64_t *ret_ms)
+{
+	char hint[3 * TIME_SIZE + 64], least[TIME_SIZE], most[TIME_SIZE];
+	const char *text;
+	uint64_t ms;
+	int err;
+
+	snprintf(hint, sizeof(hint), "a time from %s to %s, as 500ms, 2s or 1m", print_time(min_ms, least),
+		 print_time(max_ms, most));
+	err = reader_text(r, f, hint, &text);
+	if (err)
+		return err;
+	if (text_time(text, max_ms, &ms) || ms < min_ms) {
+		reader_refuse(r, f, hint);
+		return -EINVAL;
+	}
+	*ret_ms = ms;
+	return 0;
+}
+
+int reader_decimal(struct reader *r, const struct field *f, double min, double max, const char *hint, double *ret)
+{
+	const char *text;
+	double number;
+	int err = reader_text(r, f, hint, &text);
+
+	if (err)
+		return err;
+	if (text_decimal(text, &number) || number < min || number > max) {
+		reader_refuse(r, f, hint);
+		return -EINVAL;
+	}
+	*ret = number;
 	return 0;
 }
 

@@ -28,11 +28,12 @@ struct field {
 
 /**
  * reader_open - parse text as one YAML document
+ * @least: what it has to say at least, for whoever wrote nothing
  *
  * Bounds what hostile text can cost: its size, depth, number of values and anchors.
  * Return: 0 and a document to close, -EINVAL with the problem added (nothing to close), or -ENOMEM.
  */
-int reader_open(struct reader *r, const char *text, size_t length);
+int reader_open(struct reader *r, const char *text, size_t length, const char *least);
 void reader_close(struct reader *r);
 
 void reader_problem(struct reader *r, yaml_mark_t at, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -65,6 +66,12 @@ struct field reader_item(struct reader *r, yaml_node_item_t item, const char *ke
 int reader_text(struct reader *r, const struct field *f, const char *hint, const char **ret);
 int reader_number(struct reader *r, const struct field *f, uint32_t min, uint32_t max, uint32_t *ret);
 int reader_duration(struct reader *r, const struct field *f, uint32_t *ret_s);
+
+/* Like reader_duration(), in milliseconds and with "500ms", from @min_ms to @max_ms. */
+int reader_time(struct reader *r, const struct field *f, uint64_t min_ms, uint64_t max_ms, uint64_t *ret_ms);
+
+/* A number with a point or without, from @min to @max. */
+int reader_decimal(struct reader *r, const struct field *f, double min, double max, const char *hint, double *ret);
 
 /* One of @words; @ret is its index. */
 int reader_choice(struct reader *r, const struct field *f, const char *const *words, size_t count, int *ret);

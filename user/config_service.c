@@ -218,6 +218,7 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		MEASURE,
 		HEALTH,
 		SHADOW,
+		ROLLOUT,
 		KEYS
 	};
 	struct field fields[KEYS] = {
@@ -236,6 +237,7 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 		[MEASURE] = {.key = "measure"},
 		[HEALTH] = {.key = "health"},
 		[SHADOW] = {.key = "shadow"},
+		[ROLLOUT] = {.key = "rollout"},
 	};
 	char title[TITLE_SIZE];
 	int err;
@@ -257,5 +259,7 @@ int build_service(struct builder *b, struct service_model *s, const struct field
 	build_measure(b, s, &fields[MEASURE]);
 	build_health(b, s, &fields[HEALTH]);
 	build_shadow(b, s, &fields[SHADOW]);
-	return build_cohorts(b, s, &fields[COHORTS], !err);
+	if (build_cohorts(b, s, &fields[COHORTS], !err))
+		return -ENOMEM;
+	return build_rollout(b, s, &fields[ROLLOUT], !err);
 }

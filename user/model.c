@@ -116,8 +116,7 @@ int service_find_variant(const struct service_model *s, const char *name)
 	return -1;
 }
 
-/* "blue, green, canary", cut where @size ends. */
-static const char *list_variants(const struct service_model *s, char *text, size_t size)
+const char *service_variant_names(const struct service_model *s, char *text, size_t size)
 {
 	size_t length = 0;
 
@@ -132,7 +131,7 @@ static int refuse_unknown_variant(const struct service_model *s, const char *var
 	char names[256];
 
 	return refuse(why, ENOENT, "unknown variant '%s' of %s; it has %s", variant, s->name,
-		      list_variants(s, names, sizeof(names)));
+		      service_variant_names(s, names, sizeof(names)));
 }
 
 static int refuse_empty_variant(const struct service_model *s, const char *variant, struct refusal *why)
@@ -202,7 +201,7 @@ int service_set_weights(struct service_model *s, const struct weight *weights, s
 	}
 	if (!sum)
 		return refuse(why, EINVAL, "all weights of %s would be 0: give at least one of %s a weight above 0",
-			      s->name, list_variants(s, names, sizeof(names)));
+			      s->name, service_variant_names(s, names, sizeof(names)));
 	for (size_t i = 0; i < s->variant_count; i++)
 		s->variants[i].weight = by_variant[i] > 0 ? by_variant[i] : 0;
 	return 0;

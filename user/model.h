@@ -214,6 +214,9 @@ struct service_model *model_find_service(struct model *m, const char *name);
 /* Index of a variant in @s, or -1. */
 int service_find_variant(const struct service_model *s, const char *name);
 
+/* "blue, green, canary" for people, cut where @size ends. Returns @text. */
+const char *service_variant_names(const struct service_model *s, char *text, size_t size);
+
 /* A weight by name, as commands give it. */
 struct weight {
 	char variant[NAME_SIZE];

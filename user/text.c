@@ -73,6 +73,50 @@ int text_duration(const char *text, uint32_t max_s, uint32_t *ret_s)
 	return 0;
 }
 
+int text_time(const char *text, uint64_t max_ms, uint64_t *ret_ms)
+{
+	const char *unit = text;
+	uint32_t number;
+	uint64_t ms;
+
+	if (!take_number(&unit, UINT32_MAX, &number) && !strcmp(unit, "ms")) {
+		ms = number;
+	} else {
+		if (text_duration(text, UINT32_MAX, &number))
+			return -EINVAL;
+		ms = number * 1000ULL;
+	}
+	if (ms > max_ms)
+		return -EINVAL;
+	*ret_ms = ms;
+	return 0;
+}
+
+/* What 15 digits say, and ten to that, are doubles, so that one division rounds rightly. */
+int text_decimal(const char *text, double *ret)
+{
+	bool negative = *text == '-';
+	const char *p = text + negative;
+	uint64_t digits = 0, divisor = 1;
+	size_t count = 0;
+	bool point = false;
+
+	for (; isdigit((unsigned char)*p) || (*p == '.' && !point && count); p++) {
+		if (*p == '.') {
+			point = true;
+			continue;
+		}
+		if (++count > 15)
+			return -EINVAL;
+		digits = digits * 10 + (*p - '0');
+		divisor *= point ? 10 : 1;
+	}
+	if (*p || !count || p[-1] == '.')
+		return -EINVAL;
+	*ret = (negative ? -(double)digits : (double)digits) / divisor;
+	return 0;
+}
+
 int text_percent(const char *text, uint32_t *ret)
 {
 	uint32_t percent, hundredths = 0;

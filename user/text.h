@@ -20,6 +20,12 @@ int text_number(const char *text, uint32_t max, uint32_t *ret);
 /* Read "90s", "10m" or "2h4m" in seconds; units in the order h, m, s, each at most once. 0 or -EINVAL. */
 int text_duration(const char *text, uint32_t max_s, uint32_t *ret_s);
 
+/* Read "500ms", or like text_duration(), in milliseconds. 0 or -EINVAL. */
+int text_time(const char *text, uint64_t max_ms, uint64_t *ret_ms);
+
+/* Read "2", "-0.5" or "0.0125": at most 15 digits, no exponent, whatever the locale. 0 or -EINVAL. */
+int text_decimal(const char *text, double *ret);
+
 /* Read "10", "12.5" or "0.01", with % behind or not, in hundredths of a percent; at most 100. 0 or -EINVAL. */
 int text_percent(const char *text, uint32_t *ret);
 
