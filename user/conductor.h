@@ -20,6 +20,7 @@ int conductor_create(struct daemon *d, const char *path, struct conductor **ret,
 /* Rollouts that were going on go on. To be called when a model is in force. 0 or -errno. */
 int conductor_begin(struct conductor *c);
 void conductor_destroy(struct conductor *c); /* accepts NULL */
+DEFINE_CLEANUP(struct conductor, conductor_destroy)
 
 /* Weights and shadows of a model that is about to be in force, as the rollouts that are going on want them. -EINVAL
  * with
@@ -46,13 +47,19 @@ int conductor_retry(struct conductor *c, const char *service, const struct actor
 /* Weights as before the last one, that succeeded, and its roles. */
 int conductor_undo(struct conductor *c, const char *service, const struct actor *by, struct refusal *why);
 
-/* An evaluator's values. -ENOENT: no rollout, or no such metric. */
+/* An evaluator's values, which are in the journal when it returns. How many were taken; -ENOENT: no rollout, or no such
+ * metric or variant. */
 int conductor_push(struct conductor *c, const char *service, const char *metric, const char *variant,
 		   const json_t *input, struct refusal *why);
 
 /* As docs/api.md says; NULL: out of memory. The newest rollout of the service, over or not; {"rollout": null} if none.
  */
 json_t *conductor_report(struct conductor *c, const char *service);
+/* The reports of all services of the model that have had a rollout: an array. */
+json_t *conductor_report_all(struct conductor *c);
 json_t *conductor_history(struct conductor *c, const char *service, uint64_t rollout, uint32_t limit, bool samples);
+
+/* Why rollouts do not go on, as far as they don't: a line each. */
+void conductor_warn(const struct conductor *c, void (*warn)(void *context, const char *text), void *context);
 
 #endif

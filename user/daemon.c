@@ -88,8 +88,32 @@ int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *
 		state_save(d->options.state, d->configured, d->splitter->model);
 		return error;
 	}
+	d->unsaved = false;
 	splitter_refresh_hops(d->splitter, d->routes, probe, d);
 	return 0;
+}
+
+int daemon_remember(struct daemon *d)
+{
+	int error = state_save(d->options.state, d->configured, d->splitter->model);
+
+	if (error && !d->unsaved)
+		log_warning("%s cannot be written: %s", d->options.state, strerror(-error));
+	d->unsaved = error;
+	return error;
+}
+
+int daemon_change_decided(struct daemon *d, struct model *model, bool rollback, struct refusal *why)
+{
+	int error = splitter_apply(d->splitter, model, d->routes, now_ns(), rollback, NULL, why);
+
+	if (error) {
+		model_free(model);
+		return error;
+	}
+	splitter_refresh_hops(d->splitter, d->routes, probe, d);
+	error = daemon_remember(d);
+	return error ? refuse(why, -error, "%s cannot be written: %s", d->options.state, strerror(-error)) : 0;
 }
 
 int daemon_pause_shadow(struct daemon *d, const char *service, const char *reason)
@@ -191,6 +215,12 @@ static int read_wanted(struct daemon *d, struct problems *problems, struct model
 	error = state_merge(d->options.state, configured, &notes, ret_wanted);
 	if (error)
 		return refuse(why, -error, "%s cannot be read: %s", d->options.state, strerror(-error));
+	error = conductor_adjust(d->conductor, *ret_wanted, why);
+	if (error) {
+		model_free(*ret_wanted);
+		state_notes_clear(&notes);
+		return error;
+	}
 	*ret_kept = notes.text;
 	*ret_configured = TAKE_PTR(configured);
 	return 0;
@@ -271,9 +301,7 @@ static int apply_wanted(struct daemon *d, struct model *configured, struct model
 	d->configured = configured;
 	configure_replay(d);
 	/* The merge may have dropped decisions that the file has overtaken. */
-	error = state_save(d->options.state, d->configured, d->splitter->model);
-	if (error)
-		log_warning("%s cannot be written: %s", d->options.state, strerror(-error));
+	daemon_remember(d);
 	return 0;
 }
 
@@ -353,6 +381,9 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 		error = look_at_host(d);
 	if (error)
 		return refuse(why, -error, "cannot read links and routes: %s", strerror(-error));
+	error = conductor_create(d, d->options.journal, &d->conductor, why);
+	if (error)
+		return error;
 	error = read_wanted(d, problems, &configured, &wanted, &kept, why);
 	if (error)
 		return error;
@@ -376,7 +407,10 @@ static int start(struct daemon *d, struct problems *problems, struct refusal *wh
 	error = interfaces_attach(d, d->splitter->model, why);
 	interfaces_detach_others(d, d->splitter->model);
 	interfaces_mirror(d, d->splitter->model);
-	return error;
+	if (error)
+		return error;
+	error = conductor_begin(d->conductor);
+	return error ? refuse(why, -error, "rollouts cannot go on: %s", strerror(-error)) : 0;
 }
 
 int daemon_start(struct daemon *d)
@@ -397,6 +431,7 @@ int daemon_start(struct daemon *d)
 
 void daemon_stop(struct daemon *d)
 {
+	conductor_destroy(d->conductor);
 	sd_event_source_unref(d->rotate);
 	patrol_destroy(d->patrol);
 	rates_destroy(d->rates);

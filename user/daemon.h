@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "config.h"
+#include "conductor.h"
 #include "datapath.h"
 #include "early.h"
 #include "mirror.h"
@@ -22,6 +23,7 @@ struct daemon_options {
 	const char *socket;
 	const char *pins;
 	const char *state;
+	const char *journal; /* of rollouts */
 };
 
 /* An interface of the model, and what runs there. */
@@ -53,6 +55,8 @@ struct daemon {
 	size_t attached_count;
 	struct mirror mirror;
 	char mirror_trouble[sizeof(((struct refusal *)0)->text)]; /* why it is not whole; empty: it is, or not needed */
+	struct conductor *conductor;
+	bool unsaved; /* what is in force could not be written to the state file */
 	uint64_t started_ns;
 	bool ending; /* detached: the daemon ends when the answer has been sent */
 };
@@ -75,6 +79,15 @@ void daemon_stop(struct daemon *d); /* the data path goes on */
  * @rollback: as splitter_apply()
  */
 int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *ret_moved, struct refusal *why);
+
+/**
+ * daemon_change_decided - the same for a decision that is in the journal already
+ * What is in force does not wait for the disk: it is remembered afterwards, and until that has been done d->unsaved.
+ */
+int daemon_change_decided(struct daemon *d, struct model *model, bool rollback, struct refusal *why);
+
+/* Tries again to remember what is in force. 0 or -errno. */
+int daemon_remember(struct daemon *d);
 
 /**
  * daemon_pause_shadow - mirror nothing of a service until an operator says so

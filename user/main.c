@@ -35,6 +35,7 @@ static const char usage[] = "usage: headgated [OPTION]...\n"
 			    "  --socket PATH      control socket (/run/headgate/api.sock)\n"
 			    "  --pins DIR         folder in a bpffs for what outlives the daemon (" PINS_DEFAULT ")\n"
 			    "  --state FILE       what was decided by command (/var/lib/headgate/state.json)\n"
+			    "  --journal FILE     what rollouts decided (rollouts.db beside --state)\n"
 			    "  --log-level LEVEL  error, warning, info (default) or debug\n"
 			    "  --version\n"
 			    "  --help\n"
@@ -289,11 +290,24 @@ static int lock_state(const char *state)
 	return 0;
 }
 
+/* Beside the state file, unless it is said. */
+static const char *journal_path(const struct daemon_options *options)
+{
+	static char path[PATH_MAX];
+	const char *slash = strrchr(options->state, '/');
+
+	if (options->journal)
+		return options->journal;
+	snprintf(path, sizeof(path), "%.*srollouts.db", slash ? (int)(slash - options->state) + 1 : 0, options->state);
+	return path;
+}
+
 static int run(struct program *p)
 {
 	struct refusal why = {};
 	int error = lock_state(p->daemon.options.state);
 
+	p->daemon.options.journal = journal_path(&p->daemon.options);
 	if (!error)
 		error = daemon_start(&p->daemon);
 	if (error)
@@ -329,10 +343,15 @@ static void raise_descriptor_limit(void)
 static int read_options(int argc, char **argv, struct daemon_options *options)
 {
 	static const struct option words[] = {
-		{"config", required_argument, NULL, 'c'},    {"socket", required_argument, NULL, 's'},
-		{"pins", required_argument, NULL, 'p'},      {"state", required_argument, NULL, 't'},
-		{"log-level", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},         {},
+		{"config", required_argument, NULL, 'c'},
+		{"socket", required_argument, NULL, 's'},
+		{"pins", required_argument, NULL, 'p'},
+		{"state", required_argument, NULL, 't'},
+		{"journal", required_argument, NULL, 'j'},
+		{"log-level", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{},
 	};
 	int option;
 
@@ -345,6 +364,8 @@ static int read_options(int argc, char **argv, struct daemon_options *options)
 			options->pins = optarg;
 		else if (option == 't')
 			options->state = optarg;
+		else if (option == 'j')
+			options->journal = optarg;
 		else if (option == 'l' && log_set_level(optarg))
 			return fprintf(stderr, "headgated: --log-level is error, warning, info or debug\n"), -EINVAL;
 		else if (option == 'h')

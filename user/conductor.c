@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The life of rollouts: taken up from the journal, moved on as time passes, over. */
+#include "conductor.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "conductor_parts.h"
+#include "log.h"
+
+#define ACCURACY_US 1000U
+#define KEEP_EVERY_NS NS_PER_S
+#define HOOKS_AGAIN_NS (2 * NS_PER_S)
+
+static const struct actor daemon_itself = {.daemon = true};
+
+void conducted_free(struct conducted *one)
+{
+	if (!one)
+		return;
+	inquiry_cancel(one->inquiry);
+	hooking_cancel(one->hooking);
+	sd_event_source_disable_unref(one->timer);
+	json_decref(one->results_kept);
+	free(one);
+}
+
+void conducted_trouble(struct conducted *one, const char *format, ...)
+{
+	char text[sizeof(one->trouble)] = "";
+	va_list arguments;
+
+	if (format) {
+		va_start(arguments, format);
+		vsnprintf(text, sizeof(text), format, arguments);
+		va_end(arguments);
+	}
+	one->troubled = format;
+	if (*text && strcmp(text, one->trouble))
+		log_warning("%s: its rollout: %s", one->record.rollout.service, text);
+	memcpy(one->trouble, text, sizeof(text));
+}
+
+/* --- transitions --- */
+
+static void time_text(char text[32])
+{
+	time_t now = time(NULL);
+	struct tm utc;
+
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+}
+
+static const char *actor_text(const struct actor *by, char text[32])
+{
+	if (by->daemon)
+		snprintf(text, 32, "headgated");
+	else
+		snprintf(text, 32, "uid %u", by->uid);
+	return text;
+}
+
+static void tell_transition(struct conducted *one, const struct actor *by)
+{
+	const struct rollout *r = &one->record.rollout;
+	char who[32];
+	json_t *event;
+
+	log_info("%s: rollout %llu: %s -> %s: %s", r->service, (unsigned long long)r->id,
+		 name_of_rollout_state(one->before.state), name_of_rollout_state(r->state), r->cause);
+	event = json_pack("{s:s, s:I, s:s, s:s, s:s, s:i, s:s, s:s}", "service", r->service, "rollout",
+			  (json_int_t)r->id, "strategy", name_of_strategy(one->record.plan.strategy), "from",
+			  name_of_rollout_state(one->before.state), "to", name_of_rollout_state(r->state), "step",
+			  (int)r->step, "cause", r->cause, "by", actor_text(by, who));
+	if (event)
+		notify_all(&one->conductor->notifier, &one->record.plan, event);
+	json_decref(event);
+}
+
+int conducted_set_roles(const struct conducted *one, const char *stable, const char *candidate)
+{
+	const struct rollout_plan *plan = &one->record.plan, *file;
+	const struct service_model *s =
+		model_find_service(one->conductor->daemon->configured, one->record.rollout.service);
+
+	file = s ? s->rollout : NULL;
+	if (!file || (plan->strategy != STRATEGY_CANARY && plan->strategy != STRATEGY_BLUE_GREEN))
+		return 0;
+	if ((strcmp(file->stable, plan->stable) || strcmp(file->candidate, plan->candidate)) &&
+	    (strcmp(file->stable, plan->candidate) || strcmp(file->candidate, plan->stable)))
+		return 0;
+	return journal_set_roles(one->conductor->journal, s->name, file, stable, candidate);
+}
+
+static void let_hooks_go(struct conducted *one)
+{
+	hooking_cancel(one->hooking);
+	one->hooking = NULL;
+	one->hooks_again_ns = 0;
+	one->facts.hook = HOOK_NONE;
+}
+
+static int write_transition(struct conducted *one, const struct actor *by, struct refusal *why)
+{
+	const struct rollout_plan *plan = &one->record.plan;
+	int error = 0;
+
+	if (one->before.state == ROLLOUT_PROMOTING && one->record.rollout.state == ROLLOUT_SUCCEEDED)
+		error = conducted_set_roles(one, plan->candidate, plan->stable);
+	if (!error)
+		error = journal_transition(one->conductor->journal, &one->record, one->before.state, one->before.step,
+					   by);
+	if (!error)
+		return 0;
+	one->record.rollout = one->before;
+	conducted_trouble(one, "it cannot go on, as the journal %s cannot be written: %s; trying again",
+			  one->conductor->path, strerror(-error));
+	return refuse(why, -error, "the journal %s cannot be written: %s; nothing was changed", one->conductor->path,
+		      strerror(-error));
+}
+
+/* A transition is in the journal: what follows from it. */
+static void enter(struct conducted *one, const struct actor *by)
+{
+	const struct rollout *r = &one->record.rollout;
+
+	one->facts.command = COMMAND_NONE;
+	one->facts.verdict = JUDGED_NOTHING;
+	if (r->phase != one->before.phase || r->step != one->before.step || rollout_is_over(r->state))
+		let_hooks_go(one);
+	if (r->phase == PHASE_RUNNING && !r->in_force_ns)
+		conducted_new_step(one);
+	conducted_bring_into_force(one);
+	if (!r->in_force_ns)
+		conducted_note_opened(one);
+	tell_transition(one, by);
+	if (!rollout_is_over(r->state))
+		return;
+	conducted_forget_interval(one);
+	time_text(one->ended);
+}
+
+static void gather_facts(struct conducted *one)
+{
+	struct rollout_facts *facts = &one->facts;
+
+	facts->now_ns = now_ns();
+	facts->in_force = conducted_in_force(one);
+	facts->healthy = conducted_is_healthy(one) && conducted_has_reference(one);
+	facts->arm_samples = conducted_fewest_opened(one);
+}
+
+int conducted_advance(struct conducted *one, const struct actor *by, struct refusal *why)
+{
+	struct rollout *r = &one->record.rollout;
+	int moved;
+
+	do {
+		gather_facts(one);
+		one->before = *r;
+		moved = rollout_advance(&one->record.plan, &one->facts, r, why);
+		if (moved > 0 && write_transition(one, by, why)) {
+			one->facts.command = COMMAND_NONE;
+			return -EIO;
+		}
+		if (moved > 0)
+			enter(one, by);
+		by = &daemon_itself;
+	} while (moved > 0 && !rollout_is_over(r->state));
+	one->facts.command = COMMAND_NONE;
+	if (moved < 0)
+		return moved;
+	one->facts.verdict = JUDGED_NOTHING;
+	one->facts.hook = HOOK_NONE;
+	return 0;
+}
+
+/* --- hooks --- */
+
+static void on_hooked(void *context, enum hook_answer answer, const char *why)
+{
+	struct conducted *one = context;
+
+	one->hooking = NULL;
+	one->facts.hook = answer;
+	snprintf(one->facts.hook_why, sizeof(one->facts.hook_why), "%s", why);
+	if (answer == HOOK_HOLD)
+		one->hooks_again_ns = now_ns() + HOOKS_AGAIN_NS;
+	sd_event_source_set_time(one->timer, 0);
+}
+
+static json_t *hook_body(const struct conducted *one)
+{
+	const struct rollout_plan *plan = &one->record.plan;
+	const struct rollout *r = &one->record.rollout;
+	const struct step_plan *step = &plan->steps[r->step];
+	double share = step->kind == STEP_SWITCH ? 100 : step->share / 100.0;
+
+	return json_pack("{s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:f}", "service", r->service, "rollout",
+			 (json_int_t)r->id, "strategy", name_of_strategy(plan->strategy), "state",
+			 name_of_rollout_state(r->state), "step", (int)r->step, "kind", name_of_step(step->kind),
+			 "phase", name_of_step_phase(r->phase), "share", share);
+}
+
+static void ask_hooks(struct conducted *one)
+{
+	bool after;
+	int error;
+	json_t *body;
+
+	if (one->hooking || one->facts.hook != HOOK_NONE || now_ns() < one->hooks_again_ns ||
+	    !rollout_asks_hooks(&one->record.plan, &one->record.rollout, &after))
+		return;
+	body = hook_body(one);
+	error = body ? hooking_start(one->conductor->requests, &one->record.plan, after, body, on_hooked, one,
+				     &one->hooking)
+		     : -ENOMEM;
+	json_decref(body);
+	if (error) {
+		one->hooks_again_ns = now_ns() + HOOKS_AGAIN_NS;
+		conducted_trouble(one, "its hooks cannot be asked: %s; trying again", strerror(-error));
+	}
+}
+
+/* --- time --- */
+
+static void keep(struct conducted *one)
+{
+	int error;
+
+	if (now_ns() < one->kept_ns + KEEP_EVERY_NS)
+		return;
+	one->kept_ns = now_ns();
+	error = journal_keep(one->conductor->journal, &one->record);
+	if (error)
+		conducted_trouble(one, "its clocks are not kept, as the journal %s cannot be written: %s; trying again",
+				  one->conductor->path, strerror(-error));
+}
+
+static int schedule(struct conducted *one)
+{
+	const struct rollout *r = &one->record.rollout;
+	uint64_t next_ns, left_ms;
+
+	if (rollout_is_over(r->state))
+		return sd_event_source_set_enabled(one->timer, SD_EVENT_OFF);
+	next_ns = rollout_next_ns(&one->record.plan, r);
+	left_ms = conducted_interval_left_ms(one);
+	if (left_ms < NS_PER_S / NS_PER_MS && r->now_ns + left_ms * NS_PER_MS < next_ns)
+		next_ns = r->now_ns + left_ms * NS_PER_MS;
+	if (one->hooks_again_ns > r->now_ns && one->hooks_again_ns < next_ns)
+		next_ns = one->hooks_again_ns;
+	sd_event_source_set_time(one->timer, next_ns / 1000 + 1);
+	return sd_event_source_set_enabled(one->timer, SD_EVENT_ONESHOT);
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct conducted *one = context;
+	int error;
+
+	(void)source;
+	(void)usec;
+	if (one->conductor->daemon->ending || rollout_is_over(one->record.rollout.state))
+		return 0;
+	one->troubled = false;
+	conducted_bring_into_force(one);
+	error = conducted_advance(one, &daemon_itself, NULL);
+	if (!rollout_is_over(one->record.rollout.state)) {
+		ask_hooks(one);
+		conducted_measure(one);
+		keep(one);
+	}
+	if (!error && !one->troubled)
+		conducted_trouble(one, NULL);
+	return schedule(one);
+}
+
+static int set_timer(struct conducted *one)
+{
+	int error = sd_event_add_time(one->conductor->daemon->event, &one->timer, CLOCK_MONOTONIC, 0, ACCURACY_US,
+				      on_time, one);
+
+	return error < 0 ? error : 0;
+}
+
+/* --- taking up --- */
+
+struct conducted *conductor_going_on(struct conductor *c, const char *service)
+{
+	for (struct conducted *one = c->first; one; one = one->next)
+		if (!strcmp(one->record.rollout.service, service))
+			return rollout_is_over(one->record.rollout.state) ? NULL : one;
+	return NULL;
+}
+
+int conductor_take_up(struct conductor *c, struct conducted *one)
+{
+	const char *service = one->record.rollout.service;
+	struct conducted **place = &c->first, *old;
+
+	one->conductor = c;
+	if (c->begun && !rollout_is_over(one->record.rollout.state)) {
+		int error = set_timer(one);
+
+		if (error)
+			return error;
+	}
+	while (*place && strcmp((*place)->record.rollout.service, service))
+		place = &(*place)->next;
+	old = *place;
+	one->next = old ? old->next : NULL;
+	*place = one;
+	conducted_free(old);
+	return 0;
+}
+
+static void take_text(char *text, size_t bytes, const json_t *object, const char *key)
+{
+	snprintf(text, bytes, "%s", json_string_value(json_object_get(object, key)) ?: "");
+}
+
+/* What the journal knows beside the record: when, by whom, and what its last analysis came to. */
+void conducted_read_history(struct conducted *one)
+{
+	const struct rollout *r = &one->record.rollout;
+	json_t *history = journal_history(one->conductor->journal, r->service, r->id, 1, false);
+	const json_t *line = json_array_get(json_object_get(history, "rollouts"), 0);
+	const json_t *analyses = json_object_get(line, "analyses");
+
+	take_text(one->by, sizeof(one->by), line, "by");
+	take_text(one->began, sizeof(one->began), line, "began");
+	take_text(one->ended, sizeof(one->ended), line, "ended");
+	if (json_array_size(analyses))
+		one->results_kept = json_incref(
+			json_object_get(json_array_get(analyses, json_array_size(analyses) - 1), "metrics"));
+	json_decref(history);
+}
+
+/* The interval that was running goes on. */
+static void read_baseline(struct conducted *one)
+{
+	struct conductor *c = one->conductor;
+	struct rollout *r = &one->record.rollout;
+
+	if (journal_baseline(c->journal, r->id, &one->baseline, sizeof(one->baseline)))
+		memset(&one->baseline, 0, sizeof(one->baseline));
+	if (r->phase == PHASE_RUNNING && !r->in_force_ns)
+		conducted_new_step(one);
+	conducted_find_winner(one);
+}
+
+/* 0; -ENOENT; -errno */
+static int load(struct conductor *c, const char *service)
+{
+	_cleanup_(conducted_freep) struct conducted *one = calloc(1, sizeof(*one));
+	int error;
+
+	if (!one)
+		return -ENOMEM;
+	error = journal_newest(c->journal, service, &one->record);
+	if (error)
+		return error;
+	one->conductor = c;
+	one->facts.winner = -1;
+	conducted_read_history(one);
+	if (!rollout_is_over(one->record.rollout.state))
+		read_baseline(one);
+	error = conductor_take_up(c, one);
+	if (!error)
+		(void)TAKE_PTR(one);
+	return error;
+}
+
+struct conducted *conductor_find(struct conductor *c, const char *service)
+{
+	for (int loaded = 0; loaded < 2; loaded++) {
+		for (struct conducted *one = c->first; one; one = one->next)
+			if (!strcmp(one->record.rollout.service, service))
+				return one;
+		if (!loaded && load(c, service))
+			return NULL;
+	}
+	return NULL;
+}
+
+static void load_going_on(void *context, const char *service)
+{
+	struct conductor *c = context;
+	int error = load(c, service);
+
+	if (error)
+		log_error("%s: its rollout cannot be taken up from %s: %s", service, c->path, strerror(-error));
+}
+
+static void on_untold(void *context, const char *where, const char *why)
+{
+	(void)context;
+	log_warning("%s could not be told of a rollout: %s", where, why);
+}
+
+int conductor_create(struct daemon *d, const char *path, struct conductor **ret, struct refusal *why)
+{
+	_cleanup_(conductor_destroyp) struct conductor *c = calloc(1, sizeof(*c));
+	struct refusal aside = {};
+	int error;
+
+	if (!c)
+		return refuse(why, ENOMEM, "out of memory");
+	c->daemon = d;
+	c->path = path;
+	error = journal_open(path, &c->journal, &aside);
+	if (error)
+		return refuse(why, -error, "%s", aside.text);
+	if (*aside.text)
+		log_warning("%s", aside.text);
+	error = requests_create(d->event, &c->requests);
+	if (error)
+		return refuse(why, -error, "requests over HTTP cannot be set up: %s", strerror(-error));
+	c->notifier = (struct notifier){.requests = c->requests, .failed = on_untold};
+	error = journal_each_going_on(c->journal, load_going_on, c);
+	if (error)
+		return refuse(why, -error, "%s cannot be read: %s", path, strerror(-error));
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+int conductor_begin(struct conductor *c)
+{
+	c->begun = true;
+	for (struct conducted *one = c->first; one; one = one->next) {
+		struct rollout *r = &one->record.rollout;
+		int error;
+
+		if (rollout_is_over(r->state))
+			continue;
+		/* Time in which nobody was there does not count; and a data path that is new counts from zero. */
+		r->now_ns = now_ns();
+		if (!datapath_adopted(c->daemon->datapath))
+			one->baseline.there = false;
+		conducted_note_opened(one);
+		error = set_timer(one);
+		if (error)
+			return error;
+		log_info("%s: rollout %llu goes on: %s, step %u", r->service, (unsigned long long)r->id,
+			 name_of_rollout_state(r->state), r->step + 1);
+	}
+	return 0;
+}
+
+void conductor_destroy(struct conductor *c)
+{
+	if (!c)
+		return;
+	while (c->first) {
+		struct conducted *one = c->first;
+
+		c->first = one->next;
+		if (!rollout_is_over(one->record.rollout.state))
+			journal_keep(c->journal, &one->record);
+		conducted_free(one);
+	}
+	requests_destroy(c->requests);
+	journal_close(c->journal);
+	free(c);
+}
+
+void conductor_warn(const struct conductor *c, void (*warn)(void *context, const char *text), void *context)
+{
+	char text[sizeof(c->first->trouble) + 128];
+
+	for (const struct conducted *one = c->first; one; one = one->next) {
+		if (!*one->trouble)
+			continue;
+		snprintf(text, sizeof(text), "%s: its rollout: %s", one->record.rollout.service, one->trouble);
+		warn(context, text);
+	}
+}
