@@ -21,6 +21,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/flows", false, false, get_flows},
 	{"POST", "/v1/reload", false, false, post_reload},
 	{"POST", "/v1/detach", false, false, post_detach},
+	{"GET", "/v1/rollouts", false, false, get_rollouts},
 	{"GET", "", true, false, get_service},
 	{"GET", "/explain", true, false, get_explain},
 	{"PUT", "/weights", true, true, put_weights},
@@ -30,6 +31,10 @@ static const struct route routes[] = {
 	{"PUT", "/shadow", true, true, put_shadow},
 	{"POST", "/cohorts", true, true, post_cohort},
 	{"DELETE", "/cohorts", true, true, delete_cohort},
+	{"GET", "/rollout", true, false, get_rollout},
+	{"POST", "/rollout", true, true, post_rollout},
+	{"GET", "/rollout/history", true, false, get_rollout_history},
+	{"POST", "/rollout/metrics", true, true, post_rollout_metrics},
 };
 
 /* Splits /v1/services/NAME/REST. NULL when the path is no service's. */

@@ -13,6 +13,18 @@ static json_t *weights_to_json(const struct service_model *s)
 	return object;
 }
 
+/* What a rollout sets is not to be set by hand while it goes on. */
+static unsigned int check_rollout(struct exchange *x, const char *what)
+{
+	struct refusal why = {};
+	int error = conductor_allows(x->daemon->conductor, x->service->name, &why);
+
+	if (!error)
+		return 200;
+	audit(x, what, &why);
+	return refused_why(x, error, &why);
+}
+
 /*
  * A change of one service: a copy of the model is edited by @edit (0 or -errno with @why), remembered and put in force.
  * The answer has the service as it is now.
@@ -65,10 +77,14 @@ static unsigned int change_weights(struct exchange *x, const char *what,
 				   int (*edit)(struct service_model *s, void *context, struct refusal *why),
 				   void *context)
 {
-	json_t *was = weights_to_json(x->service);
+	unsigned int status = check_rollout(x, what);
 	size_t moved = 0;
-	unsigned int status = change_service(x, what, edit, context, &moved);
+	json_t *was;
 
+	if (status != 200)
+		return status;
+	was = weights_to_json(x->service);
+	status = change_service(x, what, edit, context, &moved);
 	if (status == 200) {
 		json_object_set(x->answer, "was", was);
 		json_object_set_new(x->answer, "moved_slots", json_integer(moved));
@@ -271,6 +287,11 @@ unsigned int put_shadow(struct exchange *x)
 		 !edit.has_state ? ""
 		 : edit.on       ? " on"
 				 : " off");
+	/* One that the daemon has paused may be resumed: a rollout wants it on, too. */
+	if (!(edit.on && !edit.has_sample && x->service->shadow.state == SHADOW_PAUSED))
+		status = check_rollout(x, what);
+	if (status != 200)
+		return status;
 	return change_service(x, what, edit_shadow, &edit, NULL);
 }
 

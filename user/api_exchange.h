@@ -50,4 +50,11 @@ unsigned int put_shadow(struct exchange *x);
 unsigned int post_reload(struct exchange *x);
 unsigned int post_detach(struct exchange *x);
 
+/* api_rollout.c */
+unsigned int get_rollouts(struct exchange *x);
+unsigned int get_rollout(struct exchange *x);
+unsigned int get_rollout_history(struct exchange *x);
+unsigned int post_rollout(struct exchange *x);
+unsigned int post_rollout_metrics(struct exchange *x);
+
 #endif

@@ -60,6 +60,7 @@ static json_t *report_warnings(const struct daemon *d)
 
 	warn_of_paused_shadows(d->splitter->model, array);
 	patrol_warn(d->patrol, append_warning, array);
+	conductor_warn(d->conductor, append_warning, array);
 	return array;
 }
 
