@@ -302,6 +302,7 @@ int conductor_take_up(struct conductor *c, struct conducted *one)
 	struct conducted **place = &c->first, *old;
 
 	one->conductor = c;
+	conducted_know_nothing(one);
 	if (c->begun && !rollout_is_over(one->record.rollout.state)) {
 		int error = set_timer(one);
 

@@ -71,7 +71,7 @@ static int set_shadow(struct service_model *s, const struct rollout_wanted *want
 		return error;
 	switch (wanted->shadow_state) {
 	case SHADOW_ON:
-		return s->shadow.state == SHADOW_PAUSED ? 0 : service_set_shadow(s, true, why);
+		return s->shadow.state == SHADOW_OFF ? service_set_shadow(s, true, why) : 0;
 	case SHADOW_OFF:
 		return service_set_shadow(s, false, why);
 	default:

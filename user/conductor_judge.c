@@ -150,18 +150,21 @@ bool conducted_has_reference(const struct conducted *one)
 	return true;
 }
 
-static void unknown_result(struct metric_result *ret)
+static const struct metric_result unknown = {
+	.candidate = NAN,
+	.candidate_low = NAN,
+	.candidate_high = NAN,
+	.stable = NAN,
+	.stable_low = NAN,
+	.stable_high = NAN,
+	.evidence = NAN,
+	.needed = NAN,
+};
+
+void conducted_know_nothing(struct conducted *one)
 {
-	*ret = (struct metric_result){
-		.candidate = NAN,
-		.candidate_low = NAN,
-		.candidate_high = NAN,
-		.stable = NAN,
-		.stable_low = NAN,
-		.stable_high = NAN,
-		.evidence = NAN,
-		.needed = NAN,
-	};
+	for (size_t i = 0; i < PLAN_METRICS_MAX; i++)
+		one->results[i] = unknown;
 }
 
 /* A provider's own words are better than that there was no value. */
@@ -176,13 +179,9 @@ static void explain_trouble(struct conducted *one, size_t metric)
 static void judge_one(struct conducted *one, size_t i, enum beside beside)
 {
 	const struct analysis_plan *a = &one->record.plan.analysis;
-	struct metric_plan m = a->metrics[i];
 
-	/* Whether an arm is worse than the control is the test's result, and no reason to end it; what is beyond its
-	 * limits is. */
-	if (compares_arms(one))
-		m.compare = false;
-	judge_metric(a, &m, beside, &one->candidate[i], &one->stable[i], &one->record.metrics[i], &one->results[i]);
+	judge_metric(a, &a->metrics[i], beside, &one->candidate[i], &one->stable[i], &one->record.metrics[i],
+		     &one->results[i]);
 	explain_trouble(one, i);
 }
 
@@ -224,7 +223,7 @@ enum judged conducted_judge(struct conducted *one, bool judged, enum beside besi
 		if (judged && beside == BESIDE_REFERENCE && !one->baseline.referenced)
 			judge_reference(&one->record.metrics[i]);
 		if (judged)
-			unknown_result(&one->results[i]);
+			one->results[i] = unknown;
 		if (judged && rollout_measures(plan, &one->record.rollout, &plan->analysis.metrics[i]))
 			judge_one(one, i, beside);
 		else if (reference)

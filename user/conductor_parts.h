@@ -169,5 +169,7 @@ void conducted_find_winner(struct conducted *one);
 /* Whether the reference of the watch behind a switch has enough samples, if one is wanted. */
 bool conducted_has_reference(const struct conducted *one);
 void conducted_new_step(struct conducted *one);
+/* No metric has a result yet. */
+void conducted_know_nothing(struct conducted *one);
 
 #endif
