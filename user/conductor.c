@@ -430,6 +430,10 @@ int conductor_create(struct daemon *d, const char *path, struct conductor **ret,
 
 int conductor_begin(struct conductor *c)
 {
+	const struct model *model = c->daemon->splitter->model;
+
+	for (size_t i = 0; i < model->service_count; i++)
+		conductor_find(c, model->services[i].name);
 	c->begun = true;
 	for (struct conducted *one = c->first; one; one = one->next) {
 		struct rollout *r = &one->record.rollout;

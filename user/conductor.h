@@ -8,8 +8,9 @@
  */
 #include "journal.h"
 
-struct daemon;
 struct conductor;
+struct daemon;
+struct metrics_rollout;
 
 /**
  * conductor_create - open the journal and take up what was going on
@@ -17,7 +18,7 @@ struct conductor;
  * Return: 0 or -errno with @why. Nothing moves before conductor_begin().
  */
 int conductor_create(struct daemon *d, const char *path, struct conductor **ret, struct refusal *why);
-/* Rollouts that were going on go on. To be called when a model is in force. 0 or -errno. */
+/* Rollouts that were going on go on, and what is over is known. To be called when a model is in force. 0 or -errno. */
 int conductor_begin(struct conductor *c);
 void conductor_destroy(struct conductor *c); /* accepts NULL */
 DEFINE_CLEANUP(struct conductor, conductor_destroy)
@@ -58,6 +59,9 @@ json_t *conductor_report(struct conductor *c, const char *service);
 /* The reports of all services of the model that have had a rollout: an array. */
 json_t *conductor_report_all(struct conductor *c);
 json_t *conductor_history(struct conductor *c, const char *service, uint64_t rollout, uint32_t limit, bool samples);
+
+/* What the metrics page says of a service's newest rollout; NULL: it has had none. To be freed. 0 or -ENOMEM. */
+int conductor_metrics(const struct conductor *c, const char *service, struct metrics_rollout **ret);
 
 /* Why rollouts do not go on, as far as they don't: a line each. */
 void conductor_warn(const struct conductor *c, void (*warn)(void *context, const char *text), void *context);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What is told of a rollout: docs/api.md has the shape. */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
 #include "backends.h"
 #include "conductor_parts.h"
 #include "json_fields.h"
+#include "metrics.h"
 
 static json_t *text_or_null(const char *text)
 {
@@ -284,4 +286,33 @@ json_t *conductor_report_all(struct conductor *c)
 json_t *conductor_history(struct conductor *c, const char *service, uint64_t rollout, uint32_t limit, bool samples)
 {
 	return journal_history(c->journal, service, rollout, limit, samples);
+}
+
+int conductor_metrics(const struct conductor *c, const char *service, struct metrics_rollout **ret)
+{
+	const struct conducted *one = c->first;
+	struct metrics_rollout *m;
+
+	while (one && strcmp(one->record.rollout.service, service))
+		one = one->next;
+	if (!one)
+		return 0;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->state = one->record.rollout.state;
+	m->step = one->record.rollout.step;
+	m->step_count = one->record.plan.step_count;
+	m->share = (double)rollout_share(&one->record.plan, &one->record.rollout) / PLAN_ALL;
+	m->analyses = one->record.rollout.analyses;
+	m->troubled = *one->trouble;
+	m->metric_count = one->record.plan.analysis.metric_count;
+	for (size_t i = 0; i < m->metric_count; i++) {
+		memcpy(m->metrics[i].name, one->record.plan.analysis.metrics[i].name, NAME_SIZE);
+		m->metrics[i].verdict = one->results[i].verdict;
+		m->metrics[i].evidence = one->results[i].evidence;
+		m->metrics[i].needed = one->results[i].needed;
+	}
+	*ret = m;
+	return 0;
 }

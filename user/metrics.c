@@ -122,6 +122,7 @@ void metrics_release(struct metrics_snapshot *s)
 			free(s->services[i].variants[v].backends);
 		free(s->services[i].variants);
 		free(s->services[i].shadow);
+		free(s->services[i].rollout);
 	}
 	free(s->services);
 	s->services = NULL;
@@ -144,6 +145,7 @@ int metrics_render(const struct metrics_snapshot *s, char **ret_text, size_t *re
 		metrics_render_histograms(&e, subjects);
 		render_rotation(&e, subjects);
 		metrics_render_shadows(&e, subjects);
+		metrics_render_rollouts(&e, subjects);
 		error = exposition_finish(&e);
 	}
 	if (error) {

@@ -12,6 +12,7 @@
 
 #include "health.h"
 #include "measure.h"
+#include "rollout.h"
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -44,6 +45,21 @@ struct metrics_shadow {
 	struct shadow_counters counters;
 };
 
+/* Of a service that has had one: the newest. */
+struct metrics_rollout {
+	enum rollout_state state;
+	uint32_t step, step_count; /* from 0; step_count: behind the last */
+	double share;              /* 0..1: the candidate's, as it is to be */
+	uint64_t analyses;
+	bool troubled;
+	struct metrics_rollout_metric {
+		char name[NAME_SIZE];
+		enum judged verdict;
+		double evidence, needed; /* NAN: none */
+	} metrics[PLAN_METRICS_MAX];
+	size_t metric_count;
+};
+
 struct metrics_service {
 	const char *name;
 	char vip[ADDRESS_TEXT_SIZE]; /* "10.0.0.10:8000" */
@@ -54,7 +70,8 @@ struct metrics_service {
 	uint32_t measure_shift; /* below 32 */
 	struct metrics_variant *variants;
 	size_t variant_count;
-	struct metrics_shadow *shadow; /* or NULL */
+	struct metrics_shadow *shadow;   /* or NULL */
+	struct metrics_rollout *rollout; /* or NULL */
 };
 
 #define METRICS_TABLES_MAX 8

@@ -53,4 +53,7 @@ void metrics_render_histogram(struct exposition *e, const struct histogram *h, c
 /* All of shadows, by service. */
 void metrics_render_shadows(struct exposition *e, const struct subjects *subjects);
 
+/* All of rollouts, by service. */
+void metrics_render_rollouts(struct exposition *e, const struct subjects *subjects);
+
 #endif

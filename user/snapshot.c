@@ -64,6 +64,8 @@ static int fill_service(struct daemon *d, const struct service_model *model, str
 		error = fill_variant(d->splitter, model->name, &model->variants[v], &s->variants[s->variant_count++]);
 	if (!error && model->shadow.present)
 		error = fill_shadow(d, &model->shadow, id, &s->shadow);
+	if (!error)
+		error = conductor_metrics(d->conductor, model->name, &s->rollout);
 	return error;
 }
 
