@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "config.h"
 #include "names.h"
+#include "rollout.h"
 
 static json_t *problems_json(const struct problems *problems)
 {
@@ -18,6 +19,17 @@ static json_t *problems_json(const struct problems *problems)
 		line += length + !!line[length];
 	}
 	return lines;
+}
+
+static void print_rollout(const struct rollout_plan *plan)
+{
+	printf("; rollout %s", name_of_strategy(plan->strategy));
+	if (plan->candidate[0])
+		printf(" from %s to %s", plan->stable, plan->candidate);
+	for (size_t i = 0; i < plan->arm_count; i++)
+		printf("%s%s", i ? ", " : " of ", plan->arms[i].variant);
+	printf(", %zu step%s, %zu metric%s", plan->step_count, plan->step_count == 1 ? "" : "s",
+	       plan->analysis.metric_count, plan->analysis.metric_count == 1 ? "" : "s");
 }
 
 static void print_summary(const char *file, const struct model *model)
@@ -39,6 +51,8 @@ static void print_summary(const char *file, const struct model *model)
 		}
 		if (service->cohort_count)
 			printf("; %zu cohort%s", service->cohort_count, service->cohort_count == 1 ? "" : "s");
+		if (service->rollout)
+			print_rollout(service->rollout);
 		putchar('\n');
 	}
 }

@@ -284,9 +284,9 @@ static void read_compare(struct plan_builder *p, const struct field fields[KEYS]
 	}
 	reader_choice(p->reader, compare, whom, ARRAY_SIZE(whom), &choice);
 	if (!tolerance->node)
-		reader_problem(p->reader, compare->at, "%s has no tolerance: write %s", compare->of,
-			       m->kind == METRIC_COUNTS ? "tolerance: 1.25, " ODDS_HINT
-							: "tolerance: 0.10, " WORSE_HINT);
+		reader_problem(p->reader, compare->at, "%s compares without a tolerance: write tolerance: %s",
+			       compare->of,
+			       m->kind == METRIC_COUNTS ? "1.25 (times stable's odds)" : "0.10 (of what stable has)");
 	read_tolerance(p, tolerance, m);
 	/* Who sets a floor would hardly have more called worse; but it is not for us to guess. */
 	if (m->has_min && !fields[WORSE].node && m->source != SOURCE_DATAPLANE)
@@ -377,7 +377,7 @@ static void read_provider(struct plan_builder *p, const struct field *f, const s
 		read_query(p, &fields[QUERY], m->query);
 		check_names(p, &fields[QUERY]);
 	}
-	if (m->compare && m->url[0] && (!prometheus || m->query[0]) && !strstr(m->url, "{{variant}}") &&
+	if (fields[COMPARE].node && m->url[0] && (!prometheus || m->query[0]) && !strstr(m->url, "{{variant}}") &&
 	    !strstr(m->query, "{{variant}}"))
 		reader_problem(p->reader, fields[COMPARE].at,
 			       "%s compares two variants and asks for neither: write {{variant}} into its %s",

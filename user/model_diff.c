@@ -232,6 +232,15 @@ static void diff_shadow(struct lines *l, const struct shadow_model *before, cons
 	diff_shadow_limits(l, before, after);
 }
 
+/* Plans hold no pointers and begin as zeroes. */
+static void diff_rollout(struct lines *l, const struct rollout_plan *before, const struct rollout_plan *after)
+{
+	if (!before && after)
+		line(l, "rollout plan added");
+	else if (before && (!after || memcmp(before, after, sizeof(*after))))
+		line(l, "rollout plan %s; a rollout that is going on keeps its own", after ? "changed" : "removed");
+}
+
 static const struct service_model *find(const struct model *m, const char *name)
 {
 	for (size_t i = 0; i < m->service_count; i++)
@@ -257,6 +266,7 @@ static void diff_services(struct lines *l, const struct model *before, const str
 		diff_variants(l, old, s);
 		diff_cohorts(l, old, s);
 		diff_shadow(l, &old->shadow, &s->shadow);
+		diff_rollout(l, old->rollout, s->rollout);
 		l->service = NULL;
 	}
 }

@@ -121,7 +121,7 @@ static const struct mistake mistakes[] = {
 	 "digits and dashes, at most 63, with no dash in front\n"},
 	{"a service that is no map", TOP "  llm: 10.0.0.10\n",
 	 "t.yaml:3:8: service llm is no map: write a map with keys out of address, port, protocol, forward, tunnel, "
-	 "affinity, quic, udp_miss, variants, cohorts, nat, drain, measure, health, shadow\n"},
+	 "affinity, quic, udp_miss, variants, cohorts, nat, drain, measure, health, shadow, rollout\n"},
 	{"a service without its keys", TOP "  llm: {}\n",
 	 "t.yaml:3:3: service llm has no address: write address: with the IP address that clients connect to\n"
 	 "t.yaml:3:3: service llm has no port: write port: with the port that clients connect to\n"
