@@ -21,7 +21,7 @@ char *client_escape(const char *text)
 }
 
 /* curl's word for what went wrong, in ours: which of these it is decides what a person does next. */
-static int explain_failure(CURL *curl, CURLcode code, const char *socket, struct refusal *why)
+static int explain_failure(CURL *curl, CURLcode code, long timeout_ms, const char *socket, struct refusal *why)
 {
 	long error = 0;
 
@@ -30,7 +30,7 @@ static int explain_failure(CURL *curl, CURLcode code, const char *socket, struct
 		return refuse(
 			why, ETIMEDOUT,
 			"headgated on %s gave no answer within %ld s; see what it does with `journalctl -u headgate`",
-			socket, CLIENT_TIMEOUT_S);
+			socket, timeout_ms / 1000);
 	if (code != CURLE_COULDNT_CONNECT)
 		return refuse(why, EPROTO, "no answer from headgated on %s: %s", socket, curl_easy_strerror(code));
 	if (error == EACCES || error == EPERM)
@@ -47,7 +47,8 @@ static int explain_failure(CURL *curl, CURLcode code, const char *socket, struct
 }
 
 /* Sends what is set up in @curl; the answer goes to @ret_text, to be freed. */
-static int perform(CURL *curl, const char *socket, struct refusal *why, char **ret_text, size_t *ret_length)
+static int perform(CURL *curl, long timeout_ms, const char *socket, struct refusal *why, char **ret_text,
+		   size_t *ret_length)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t length = 0;
@@ -61,7 +62,7 @@ static int perform(CURL *curl, const char *socket, struct refusal *why, char **r
 	code = curl_easy_perform(curl);
 	rc = fclose(sink);
 	if (code != CURLE_OK)
-		return explain_failure(curl, code, socket, why);
+		return explain_failure(curl, code, timeout_ms, socket, why);
 	if (rc)
 		return refuse(why, ENOMEM, "out of memory");
 	*ret_text = TAKE_PTR(text);
@@ -69,8 +70,8 @@ static int perform(CURL *curl, const char *socket, struct refusal *why, char **r
 	return 0;
 }
 
-int client_call(const char *socket, const char *method, const char *path, const json_t *request, struct refusal *why,
-		long *ret_status, json_t **ret_body)
+int client_call_within(long timeout_ms, const char *socket, const char *method, const char *path, const json_t *request,
+		       struct refusal *why, long *ret_status, json_t **ret_body)
 {
 	_cleanup_(curl_slist_free_allp) struct curl_slist *headers = NULL;
 	_cleanup_(curl_easy_cleanupp) CURL *curl = curl_easy_init();
@@ -99,8 +100,8 @@ int client_call(const char *socket, const char *method, const char *path, const 
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
 	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever http_proxy says */
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, CLIENT_TIMEOUT_S);
-	rc = perform(curl, socket, why, &text, &length);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
+	rc = perform(curl, timeout_ms, socket, why, &text, &length);
 	if (rc < 0)
 		return rc;
 	body = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
@@ -111,4 +112,10 @@ int client_call(const char *socket, const char *method, const char *path, const 
 	*ret_status = status;
 	*ret_body = TAKE_PTR(body);
 	return 0;
+}
+
+int client_call(const char *socket, const char *method, const char *path, const json_t *request, struct refusal *why,
+		long *ret_status, json_t **ret_body)
+{
+	return client_call_within(CLIENT_TIMEOUT_S * 1000, socket, method, path, request, why, ret_status, ret_body);
 }

@@ -21,6 +21,10 @@
 int client_call(const char *socket, const char *method, const char *path, const json_t *request, struct refusal *why,
 		long *ret_status, json_t **ret_body);
 
+/* The same for those that would rather ask again than wait: at most @timeout_ms. */
+int client_call_within(long timeout_ms, const char *socket, const char *method, const char *path, const json_t *request,
+		       struct refusal *why, long *ret_status, json_t **ret_body);
+
 /* Text as it may stand in a path or query. To be freed; NULL: out of memory. */
 char *client_escape(const char *text);
 

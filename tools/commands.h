@@ -12,6 +12,7 @@ extern const struct command command_switch;
 extern const struct command command_backend;
 extern const struct command command_cohort;
 extern const struct command command_shadow;
+extern const struct command command_rollout;
 extern const struct command command_explain;
 extern const struct command command_flows;
 extern const struct command command_check;

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,8 +16,8 @@
 
 static const struct command *const commands[] = {
 	&command_status, &command_services, &command_weights, &command_switch,  &command_backend,
-	&command_cohort, &command_shadow,   &command_explain, &command_flows,   &command_check,
-	&command_reload, &command_detach,   &command_doctor,  &command_version,
+	&command_cohort, &command_shadow,   &command_rollout, &command_explain, &command_flows,
+	&command_check,  &command_reload,   &command_detach,  &command_doctor,  &command_version,
 };
 
 static const struct {
@@ -35,8 +36,10 @@ static const struct {
 	{"--plan FILE", "a rollout's plan; without it the configuration's", OPTION_PLAN},
 	{"--full", "all steps that are left end now", OPTION_FULL},
 	{"--rollout ID", "only this rollout", OPTION_ROLLOUT},
+	{"--samples", "with what was measured, as `rollout simulate --recorded` reads it (with -o json)",
+	 OPTION_SAMPLES},
 	{"--timeout TIME", "give up after so long: 90s, 10m or 2h", OPTION_TIMEOUT},
-	{"--recorded FILE", "measurements: what `rollout history SERVICE -o json` gave, with samples", OPTION_RECORDED},
+	{"--recorded FILE", "measurements: what `rollout history SERVICE --samples -o json` gave", OPTION_RECORDED},
 	{"--stable SPEC", "what stable does: error-rate=1%,first-byte=20ms~0.5", OPTION_STABLE},
 	{"--candidate SPEC", "what the candidate does, else as stable: error-rate=1%..5%@10m", OPTION_CANDIDATE},
 	{"--rate N", "connections a second that both have together (100)", OPTION_RATE},
@@ -178,6 +181,8 @@ static enum exit_code take_option(struct invocation *call, int option, const cha
 		return parse_timeout(call, value);
 	else if (option == OPTION_FULL)
 		call->full = true;
+	else if (option == OPTION_SAMPLES)
+		call->samples = true;
 	else if (option == OPTION_ROLLBACK)
 		call->rollback = true;
 	else if (option == 'o')
@@ -206,6 +211,7 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 		{"plan", required_argument, NULL, OPTION_PLAN},
 		{"full", no_argument, NULL, OPTION_FULL},
 		{"rollout", required_argument, NULL, OPTION_ROLLOUT},
+		{"samples", no_argument, NULL, OPTION_SAMPLES},
 		{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 		{"recorded", required_argument, NULL, OPTION_RECORDED},
 		{"stable", required_argument, NULL, OPTION_STABLE},
@@ -286,6 +292,7 @@ int main(int argc, char **argv)
 
 	if (!arguments)
 		return complain_memory();
+	setlocale(LC_CTYPE, ""); /* what may be drawn; numbers stay as they are */
 	code = run(argc, argv, &call);
 	if (fflush(stdout) || ferror(stdout)) {
 		complain("cannot write the output: %s", strerror(errno));

@@ -47,6 +47,7 @@ enum command_options {
 	OPTION_RATE = 1 << 25,
 	OPTION_SEED = 1 << 26,
 	OPTION_RUNS = 1 << 27,
+	OPTION_SAMPLES = 1 << 28,
 };
 
 struct command;
@@ -71,6 +72,7 @@ struct invocation {
 	const char *plan;
 	bool full;
 	const char *rollout; /* decimal, at least 1 */
+	bool samples;
 	uint32_t timeout_s;  /* 0: none */
 	const char *recorded;
 	const char *stable;
