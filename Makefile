@@ -27,7 +27,7 @@ BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g $(WARN) -Ivmlinux -Ibpf
 comma    := ,
 
 PACKAGE_CFLAGS = $(shell pkg-config --cflags $(PACKAGES))
-LIBS = $(shell pkg-config --libs $(PACKAGES)) -lelf -lz -lm
+LIBS = $(shell pkg-config --libs $(PACKAGES)) -lelf -lz -lm -pthread
 
 # What has no main(): pure modules, and those that talk to the kernel. The tool and the tests link what they use of it.
 LIBRARY := $(filter-out user/main.c,$(wildcard user/*.c))

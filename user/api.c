@@ -105,7 +105,7 @@ unsigned int api_handle(struct daemon *d, const struct api_request *request, jso
 	if (status == 200)
 		status = route->handle(&x);
 	json_decref(x.input);
-	if (!x.answer)
+	if (!x.answer && status != API_LATER)
 		status = 500;
 	*ret_body = x.answer;
 	return status;

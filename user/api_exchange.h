@@ -14,7 +14,7 @@ struct exchange {
 	json_t *answer;
 };
 
-/* Handlers fill x->answer and return the HTTP status. */
+/* Handlers fill x->answer and return the HTTP status, or have asked for an answer later and return API_LATER. */
 
 /* Answers with why not, and returns @status. */
 unsigned int refused(struct exchange *x, unsigned int status, const char *format, ...)

@@ -3,6 +3,7 @@
 #include "api_exchange.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "text.h"
@@ -56,6 +57,47 @@ static bool query_number(const struct exchange *x, const char *name, uint32_t ma
 	return !text || !text_number(text, max, ret);
 }
 
+/* A question that may have an answer of many megabytes: asked in a thread of its own. */
+struct history_question {
+	char journal[PATH_MAX];
+	struct service_name service;
+	uint32_t rollout, limit;
+	bool samples;
+};
+
+static char *answer_history(void *input)
+{
+	_cleanup_free_ struct history_question *q = input;
+	_cleanup_(journal_closep) struct journal *journal = NULL;
+	json_t *history;
+	char *text;
+
+	if (journal_open_reader(q->journal, &journal))
+		return NULL;
+	history = journal_history(journal, q->service.text, q->rollout, q->limit, q->samples);
+	text = history ? json_dumps(history, JSON_COMPACT) : NULL;
+	json_decref(history);
+	return text;
+}
+
+static unsigned int ask_history(struct exchange *x, uint32_t rollout, uint32_t limit, bool samples)
+{
+	_cleanup_free_ struct history_question *q = calloc(1, sizeof(*q));
+	int error;
+
+	if (!q)
+		return refused(x, 500, "out of memory");
+	*q = (struct history_question){.service = name_of(x), .rollout = rollout, .limit = limit, .samples = samples};
+	snprintf(q->journal, sizeof(q->journal), "%s", x->daemon->options.journal);
+	error = x->request->later(x->request->context, answer_history, q);
+	if (error == -EBUSY)
+		return refused(x, 409, "others are asking for as much just now; ask again");
+	if (error)
+		return refused(x, 500, "it cannot be looked up: %s", strerror(-error));
+	(void)TAKE_PTR(q);
+	return API_LATER;
+}
+
 unsigned int get_rollout_history(struct exchange *x)
 {
 	uint32_t limit = HISTORY_SHOWN, rollout = 0, samples = 0;
@@ -64,10 +106,7 @@ unsigned int get_rollout_history(struct exchange *x)
 	    !query_number(x, "samples", 1, &samples))
 		return refused(x, 400, "limit is a number from 0 to %d, rollout a rollout's id, samples 0 or 1",
 			       HISTORY_MAX);
-	x->answer = conductor_history(x->daemon->conductor, x->service->name, rollout, limit, samples);
-	if (!x->answer)
-		return refused(x, 500, "%s cannot be read", x->daemon->options.journal);
-	return 200;
+	return ask_history(x, rollout, limit, samples);
 }
 
 /* --- what people have done --- */

@@ -341,13 +341,11 @@ void conducted_read_history(struct conducted *one)
 }
 
 /* The interval that was running goes on. */
-static void read_baseline(struct conducted *one)
+static void go_on(struct conducted *one)
 {
-	struct conductor *c = one->conductor;
-	struct rollout *r = &one->record.rollout;
+	const struct rollout *r = &one->record.rollout;
 
-	if (journal_baseline(c->journal, r->id, &one->baseline, sizeof(one->baseline)))
-		memset(&one->baseline, 0, sizeof(one->baseline));
+	conducted_read_baseline(one);
 	if (r->phase == PHASE_RUNNING && !r->in_force_ns)
 		conducted_new_step(one);
 	conducted_find_winner(one);
@@ -368,7 +366,7 @@ static int load(struct conductor *c, const char *service)
 	one->facts.winner = -1;
 	conducted_read_history(one);
 	if (!rollout_is_over(one->record.rollout.state))
-		read_baseline(one);
+		go_on(one);
 	error = conductor_take_up(c, one);
 	if (!error)
 		(void)TAKE_PTR(one);

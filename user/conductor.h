@@ -58,7 +58,6 @@ int conductor_push(struct conductor *c, const char *service, const char *metric,
 json_t *conductor_report(struct conductor *c, const char *service);
 /* The reports of all services of the model that have had a rollout: an array. */
 json_t *conductor_report_all(struct conductor *c);
-json_t *conductor_history(struct conductor *c, const char *service, uint64_t rollout, uint32_t limit, bool samples);
 
 /* What the metrics page says of a service's newest rollout; NULL: it has had none. To be freed. 0 or -ENOMEM. */
 int conductor_metrics(const struct conductor *c, const char *service, struct metrics_rollout **ret);

@@ -132,7 +132,8 @@ void conducted_new_step(struct conducted *one)
 	for (size_t i = 0; i < one->record.plan.analysis.metric_count; i++)
 		judge_new_step(&one->record.metrics[i]);
 	memset(&one->record.ratio, 0, sizeof(one->record.ratio));
-	memset(one->baseline.opened, 0, sizeof(one->baseline.opened));
+	for (size_t i = 0; i < PLAN_ARMS_MAX; i++)
+		one->baseline.party[i].opened = 0;
 	one->record.analysed_ms = 0;
 	conducted_forget_interval(one);
 }

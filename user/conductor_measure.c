@@ -4,6 +4,7 @@
  * what providers say at the end.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "conductor_parts.h"
@@ -58,15 +59,33 @@ void conducted_note_opened(struct conducted *one)
 		one->opened_before[i] = one->upcoming.figures[i].traffic.opened;
 }
 
+static size_t baseline_bytes(const struct conducted *one)
+{
+	return offsetof(struct baseline, party[parties_of(&one->record.plan).count]);
+}
+
 int conducted_keep_baseline(struct conducted *one)
 {
 	int error = journal_set_baseline(one->conductor->journal, one->record.rollout.id, &one->baseline,
-					 sizeof(one->baseline));
+					 baseline_bytes(one));
 
 	if (error)
 		conducted_trouble(one, "what was measured is not kept, as the journal %s cannot be written: %s",
 				  one->conductor->path, strerror(-error));
 	return error;
+}
+
+void conducted_read_baseline(struct conducted *one)
+{
+	if (journal_baseline(one->conductor->journal, one->record.rollout.id, &one->baseline, baseline_bytes(one)))
+		memset(&one->baseline, 0, sizeof(one->baseline));
+}
+
+static void take_look(struct baseline *b, const struct look *look)
+{
+	b->shadow = look->shadow;
+	for (size_t i = 0; i < PLAN_ARMS_MAX; i++)
+		b->party[i].figures = look->figures[i];
 }
 
 static uint64_t clock_ms(const struct conducted *one)
@@ -83,8 +102,9 @@ void conducted_forget_interval(struct conducted *one)
 
 static void begin_interval(struct conducted *one, bool judged)
 {
-	int error = conducted_look(one, &one->baseline.look);
+	int error = conducted_look(one, &one->upcoming);
 
+	take_look(&one->baseline, &one->upcoming);
 	one->record.analysed_ms = clock_ms(one);
 	one->baseline.there = !error;
 	one->baseline.judged = judged;
@@ -99,8 +119,8 @@ uint64_t conducted_fewest_opened(const struct conducted *one)
 	uint64_t fewest = UINT64_MAX;
 
 	for (size_t i = 0; i < one->record.plan.arm_count; i++)
-		if (one->baseline.opened[i] < fewest)
-			fewest = one->baseline.opened[i];
+		if (one->baseline.party[i].opened < fewest)
+			fewest = one->baseline.party[i].opened;
 	return fewest;
 }
 
@@ -109,10 +129,11 @@ uint64_t conducted_fewest_opened(const struct conducted *one)
 /* False: something was counted back, and nothing is known. */
 static bool count_interval(struct conducted *one, struct measured *delta, struct shadow_counters *shadow)
 {
-	const struct look *now = &one->upcoming, *before = &one->baseline.look;
+	const struct look *now = &one->upcoming;
+	const struct baseline *before = &one->baseline;
 
 	for (size_t i = 0; i < PLAN_ARMS_MAX; i++)
-		if (measured_since(&now->figures[i], &before->figures[i], &delta[i]))
+		if (measured_since(&now->figures[i], &before->party[i].figures, &delta[i]))
 			return false;
 	return !shadow_counted_since(&now->shadow, &before->shadow, shadow);
 }
@@ -136,7 +157,7 @@ static void take_dataplane(struct conducted *one, size_t metric, const struct me
 static void take_pushed(struct conducted *one, size_t metric)
 {
 	for (size_t i = 0; i < PLAN_ARMS_MAX; i++) {
-		struct pushed *p = &one->baseline.pushed[metric][i];
+		struct pushed *p = &one->baseline.party[i].pushed[metric];
 
 		one->samples[metric][i] = (struct sample){.trouble = p->trials ? JUDGED_NOTHING : JUDGED_NO_DATA,
 							  .trials = p->trials,
@@ -209,9 +230,9 @@ static void end_interval(struct conducted *one, const struct inquired *asked)
 	take_samples(one, known ? delta : NULL, shadow, asked);
 	for (size_t i = 0; known && i < PLAN_ARMS_MAX; i++) {
 		opened[i] = delta[i].traffic.opened;
-		one->baseline.opened[i] += opened[i];
+		one->baseline.party[i].opened += opened[i];
 	}
-	one->baseline.look = one->upcoming;
+	take_look(&one->baseline, &one->upcoming);
 	one->record.analysed_ms = one->upcoming_ms;
 	one->facts.verdict = conducted_judge(one, judged, beside, opened);
 	/* Before the record that has it, so that nothing is counted twice. */
@@ -329,7 +350,7 @@ int conductor_push(struct conductor *c, const char *service, const char *metric,
 		return refuse(why, ENOENT, "the rollout of %s has no metric %.64s with source push", service, metric);
 	if (party < 0)
 		return refuse(why, ENOENT, "the rollout of %s does not compare %.64s", service, variant);
-	p = &one->baseline.pushed[m][party];
+	p = &one->baseline.party[party].pushed[m];
 	before = *p;
 	pending = (struct sample){
 		.trials = p->trials, .events = p->events, .sum = p->sum, .squares = p->squares, .value = p->value};

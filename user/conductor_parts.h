@@ -31,16 +31,19 @@ struct pushed {
 	double sum, squares, value;
 };
 
-/* What is known of the running interval. Kept in the journal as it is: a daemon that takes the rollout over goes on
- * with it. */
+/* What is known of the running interval. Kept in the journal as it is, as far as there are parties: a daemon that takes
+ * the rollout over goes on with it. */
 struct baseline {
-	uint32_t there;                 /* @look was taken; else only what is pushed counts */
-	uint32_t judged;                /* it was taken when there was something to judge, not for the reference */
-	uint32_t referenced;            /* judge_reference() was called */
-	uint32_t zero;                  /* padding */
-	uint64_t opened[PLAN_ARMS_MAX]; /* connections since the step began, by party, up to @look */
-	struct pushed pushed[PLAN_METRICS_MAX][PLAN_ARMS_MAX];
-	struct look look;
+	uint32_t there;      /* the look was taken; else only what is pushed counts */
+	uint32_t judged;     /* it was taken when there was something to judge, not for the reference */
+	uint32_t referenced; /* judge_reference() was called */
+	uint32_t zero;
+	struct shadow_counters shadow;
+	struct party_baseline {
+		uint64_t opened; /* connections since the step began, up to the look */
+		struct pushed pushed[PLAN_METRICS_MAX];
+		struct measured figures;
+	} party[PLAN_ARMS_MAX];
 };
 
 /* The check of the split, for people. */
@@ -155,6 +158,7 @@ uint64_t conducted_fewest_opened(const struct conducted *one);
 void conducted_note_opened(struct conducted *one);
 /* Keeps one->baseline. 0 or -errno, which is shown. */
 int conducted_keep_baseline(struct conducted *one);
+void conducted_read_baseline(struct conducted *one);
 /* What was counted until now. 0 or -errno. */
 int conducted_look(struct conducted *one, struct look *ret);
 

@@ -283,11 +283,6 @@ json_t *conductor_report_all(struct conductor *c)
 	return reports;
 }
 
-json_t *conductor_history(struct conductor *c, const char *service, uint64_t rollout, uint32_t limit, bool samples)
-{
-	return journal_history(c->journal, service, rollout, limit, samples);
-}
-
 int conductor_metrics(const struct conductor *c, const char *service, struct metrics_rollout **ret)
 {
 	const struct conducted *one = c->first;

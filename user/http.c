@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 #include "api.h"
+#include "errands.h"
 #include "snapshot.h"
 
 #define CONNECTIONS_MAX 512U /* so that some silent ones keep nobody out */
@@ -24,26 +25,32 @@ struct http {
 	struct MHD_Daemon *server;
 	sd_event_source *readable;
 	sd_event_source *timer;
+	struct errands *errands; /* of the control socket */
+	struct arrival *waiting; /* for an errand */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int fd;
 };
 
-/* A request whose body is still arriving. */
+/* A request whose body is still arriving, or whose answer is still being made. */
 struct arrival {
+	struct http *http;
+	struct MHD_Connection *connection;
+	struct arrival *next; /* that waits for an errand */
+	bool answered;
+	char *answer; /* NULL: the errand failed */
 	char *body;
 	size_t bytes;
 	bool too_large;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int status, json_t *body)
+/* @text: to be freed; NULL: memory ran out. */
+static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned int status, char *text)
 {
-	char *text = body ? json_dumps(body, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
 	struct MHD_Response *response;
 	enum MHD_Result result;
 
-	json_decref(body);
 	if (!text)
-		text = strdup("{\"error\": \"out of memory\"}");
+		text = strdup("{\"error\": \"out of memory, or what was asked for cannot be read\"}");
 	if (!text)
 		return MHD_NO;
 	response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
@@ -57,15 +64,25 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int st
 	return result;
 }
 
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned int status, json_t *body)
+{
+	char *text = body ? json_dumps(body, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+
+	json_decref(body);
+	return answer_text(connection, status, text);
+}
+
 static enum MHD_Result answer_too_large(struct MHD_Connection *connection)
 {
 	return answer(connection, 413,
 		      json_pack("{s:o}", "error", json_sprintf("the body is larger than %u bytes", API_BODY_MAX)));
 }
 
-static const char *query(void *connection, const char *name)
+static const char *query(void *context, const char *name)
 {
-	return MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name);
+	const struct arrival *arrival = context;
+
+	return MHD_lookup_connection_value(arrival->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 static void identify_peer(struct MHD_Connection *connection, struct api_request *request)
@@ -85,6 +102,41 @@ static unsigned long long announced_bytes(struct MHD_Connection *connection)
 	const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
 
 	return length ? strtoull(length, NULL, 10) : 0;
+}
+
+/* --- answers that come later --- */
+
+static void resume(struct arrival *arrival)
+{
+	struct arrival **place = &arrival->http->waiting;
+
+	while (*place != arrival)
+		place = &(*place)->next;
+	*place = arrival->next;
+	arrival->answered = true;
+	MHD_resume_connection(arrival->connection);
+}
+
+static void on_errand_done(void *context, char *text)
+{
+	struct arrival *arrival = context;
+
+	arrival->answer = text;
+	resume(arrival);
+}
+
+/* The connection waits until the errand is done; nothing of it ends meanwhile. */
+static int answer_later(void *context, char *(*work)(void *input), void *input)
+{
+	struct arrival *arrival = context;
+	int error = errands_start(arrival->http->errands, work, input, on_errand_done, arrival);
+
+	if (error)
+		return error;
+	arrival->next = arrival->http->waiting;
+	arrival->http->waiting = arrival;
+	MHD_suspend_connection(arrival->connection);
+	return 0;
 }
 
 /* Keeps a part of a body. */
@@ -113,7 +165,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 {
 	struct http *h = context;
 	struct arrival *arrival = *state;
-	struct api_request request = {.method = method, .path = url, .query = query, .context = connection};
+	struct api_request request = {
+		.method = method, .path = url, .query = query, .later = answer_later, .context = arrival};
 	unsigned int status;
 	json_t *body;
 
@@ -122,9 +175,15 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		/* Refused before it is sent, where its length is said: libmicrohttpd then reads none of it. */
 		if (announced_bytes(connection) > API_BODY_MAX)
 			return answer_too_large(connection);
-		*state = calloc(1, sizeof(*arrival));
-		return *state ? MHD_YES : MHD_NO;
+		arrival = *state = calloc(1, sizeof(*arrival));
+		if (!arrival)
+			return MHD_NO;
+		arrival->http = h;
+		arrival->connection = connection;
+		return MHD_YES;
 	}
+	if (arrival->answered)
+		return answer_text(connection, arrival->answer ? 200 : 500, TAKE_PTR(arrival->answer));
 	if (*upload_bytes)
 		return take_upload(arrival, upload, upload_bytes);
 	if (arrival->too_large)
@@ -133,6 +192,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	request.body_bytes = arrival->bytes;
 	identify_peer(connection, &request);
 	status = api_handle(h->daemon, &request, &body);
+	if (status == API_LATER)
+		return MHD_YES;
 	return answer(connection, status, body);
 }
 
@@ -144,8 +205,10 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 
 	(void)connection;
 	(void)code;
-	if (arrival)
+	if (arrival) {
 		free(arrival->body);
+		free(arrival->answer);
+	}
 	free(arrival);
 	*state = NULL;
 	if (h->daemon->ending)
@@ -249,10 +312,10 @@ static int start_server(struct http *h, MHD_AccessHandlerCallback handler)
 	const union MHD_DaemonInfo *info;
 	int error;
 
-	h->server =
-		MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, handler, h, MHD_OPTION_LISTEN_SOCKET, h->fd,
-				 MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT,
-				 CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_END);
+	h->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handler, h,
+				     MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+				     MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				     CONNECTION_TIMEOUT_S, MHD_OPTION_END);
 	if (!h->server)
 		return -ENOMEM;
 	info = MHD_get_daemon_info(h->server, MHD_DAEMON_INFO_EPOLL_FD);
@@ -279,6 +342,8 @@ int http_listen(struct daemon *d, const char *path, struct http **ret, struct re
 	else if (h->fd < 0)
 		error = refuse(why, -h->fd, "cannot listen on %s: %s; say --socket PATH", path, strerror(-h->fd));
 	else
+		error = errands_create(d->event, &h->errands);
+	if (!error)
 		error = start_server(h, on_request);
 	if (error) {
 		http_close(h);
@@ -369,6 +434,9 @@ void http_close(struct http *h)
 		return;
 	sd_event_source_unref(h->readable);
 	sd_event_source_unref(h->timer);
+	errands_destroy(h->errands);
+	while (h->waiting)
+		resume(h->waiting);
 	if (h->server)
 		MHD_stop_daemon(h->server);
 	if (h->path[0])

@@ -119,20 +119,6 @@ test_a_rollout_that_failed_is_tried_again()
 	weights_are judged 100 0
 }
 
-test_a_decision_is_in_force_within_ten_milliseconds()
-{
-	local at
-	rollout judged retry >"$LAB/answer"
-	becomes judged 'r["step"] == 1 and r["analysis"]["last"] == "pass"'
-	lab_stop nginx-canary1
-	becomes judged 'r["state"] == "Failed"'
-	lab_nginx canary1 canary
-	at=$(lab_api GET "/v1/services/judged/rollout/history?limit=1")
-	# From the analysis to the end, that is told when all is as it was.
-	lab_assert '(lambda d, t: (t(d["transitions"][-1]["at"]) - t(d["analyses"][-1]["at"])) < 0.010)(
-		d["rollouts"][0], lambda text: float(text[17:-1]) + 60 * int(text[14:16]))' "$at"
-}
-
 test_people_approve_and_undo()
 {
 	rollout people start >"$LAB/answer"
