@@ -14,6 +14,7 @@
 
 #define DEFAULT_RATE 100
 #define RATE_MAX 1e7
+#define PLAN_FILE_MAX (1U << 20)
 
 /* The service that is named, or the only one. */
 static struct service_model *choose_service(const struct invocation *call, struct model *model, const char *config)
@@ -41,6 +42,25 @@ static enum exit_code complain_problems(const char *file, const struct problems 
 	else
 		complain("%s: %s", file, strerror(-err));
 	return EXIT_REFUSED;
+}
+
+static int load_plan(const char *file, const struct service_model *service, struct problems *problems,
+		     struct rollout_plan **ret)
+{
+	_cleanup_free_ char *text = malloc(PLAN_FILE_MAX);
+	_cleanup_fclose_ FILE *in = fopen(file, "re");
+	size_t length;
+
+	if (!text)
+		return -ENOMEM;
+	if (!in)
+		return -errno;
+	length = fread(text, 1, PLAN_FILE_MAX, in);
+	if (ferror(in))
+		return -EIO;
+	if (length == PLAN_FILE_MAX)
+		return -EFBIG;
+	return config_load_plan(file, text, length, service, problems, ret);
 }
 
 /* --- a recording -------------------------------------------------------------------------------------------------- */
@@ -191,6 +211,7 @@ enum exit_code rollout_simulate(const struct invocation *call)
 	_cleanup_(problems_clear) struct problems problems = {0};
 	_cleanup_(model_freep) struct model *model = NULL;
 	const char *config = call->config ?: DEFAULT_CONFIG;
+	_cleanup_free_ struct rollout_plan *plan = NULL;
 	const struct service_model *service;
 	int err = config_load(config, &problems, &model);
 
@@ -199,8 +220,12 @@ enum exit_code rollout_simulate(const struct invocation *call)
 	service = choose_service(call, model, config);
 	if (!service)
 		return EXIT_REFUSED;
+	if (call->plan) {
+		err = load_plan(call->plan, service, &problems, &plan);
+		return err ? complain_problems(call->plan, &problems, err) : simulate(call, service, plan);
+	}
 	if (!service->rollout) {
-		complain("%s of %s has no rollout", service->name, config);
+		complain("%s of %s has no rollout: give a plan (--plan FILE)", service->name, config);
 		return EXIT_REFUSED;
 	}
 	return simulate(call, service, service->rollout);

@@ -5,7 +5,8 @@
 #include "tool.h"
 
 #define ROLLOUT_SIMULATE_OPTIONS                                                                                       \
-	(OPTION_CONFIG | OPTION_RECORDED | OPTION_STABLE | OPTION_CANDIDATE | OPTION_RATE | OPTION_SEED | OPTION_RUNS)
+	(OPTION_PLAN | OPTION_CONFIG | OPTION_RECORDED | OPTION_STABLE | OPTION_CANDIDATE | OPTION_RATE |              \
+	 OPTION_SEED | OPTION_RUNS)
 
 /* `headgate rollout simulate [SERVICE]`: arguments are "simulate" and perhaps a service. Asks no headgated. */
 enum exit_code rollout_simulate(const struct invocation *call);
