@@ -114,6 +114,7 @@ static bool is_unchanged(const struct splitter *sp, const struct service_model *
 	was = *old;
 	was.variants = s->variants;
 	was.cohorts = s->cohorts;
+	was.rollout = s->rollout; /* nothing of a plan is in force */
 	return same_bytes(&was, s, 1, sizeof(was));
 }
 
