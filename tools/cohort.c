@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include <string.h>
+#include <time.h>
 
 #include "commands.h"
+#include "text.h"
 #include "view.h"
+
+#define EXPIRES_MAX_S (10U * 365 * 86400)
 
 static void render_changed(const struct invocation *call, const json_t *body)
 {
@@ -26,11 +30,28 @@ static void render_all(const struct invocation *call, const json_t *body)
 	view_cohorts(json_object_get(body, "services"));
 }
 
+/* When a cohort expires, as headgated takes it: a time from now on becomes an instant. NULL: it is none. */
+static const char *expiry(const char *given, char instant[INSTANT_SIZE])
+{
+	uint32_t in_s;
+
+	if (!given || text_duration(given, EXPIRES_MAX_S, &in_s))
+		return given;
+	return in_s ? text_of_instant(time(NULL) + in_s, instant) : NULL;
+}
+
 static enum exit_code add(const struct invocation *call)
 {
 	_cleanup_free_ char *path = service_path(call->arguments[1], "/cohorts");
-	json_auto_t *request = json_pack("{s:s, s:s}", "source", call->arguments[2], "variant", call->arguments[3]);
+	char instant[INSTANT_SIZE];
+	const char *expires = expiry(call->expires, instant);
+	json_auto_t *request =
+		json_pack("{s:s, s:s, s:s*, s:s*, s:s*}", "source", call->arguments[2], "variant", call->arguments[3],
+			  "owner", call->owner, "note", call->note, "expires", expires);
 
+	if (call->expires && !expires)
+		return complain_usage(call, "--expires takes a time as 2h, 2026-12-01T10:00:00Z or never, not \"%s\"",
+				      call->expires);
 	if (!request)
 		return complain_usage(call, "an argument is not UTF-8");
 	return converse(call, "POST", path, request, render_changed);
@@ -53,6 +74,8 @@ static enum exit_code run(const struct invocation *call)
 
 	if (!strcmp(action, "add") && call->argument_count == 4)
 		return add(call);
+	if (call->options)
+		return complain_usage(call, "--owner, --note and --expires are of `headgate cohort add`");
 	if (!strcmp(action, "remove") && call->argument_count == 3)
 		return remove_prefix(call);
 	if (!strcmp(action, "list") && call->argument_count <= 2)
@@ -62,11 +85,16 @@ static enum exit_code run(const struct invocation *call)
 
 const struct command command_cohort = {
 	.name = "cohort",
-	.synopsis = "add SERVICE PREFIX VARIANT | remove SERVICE PREFIX | list [SERVICE]",
+	.synopsis = "add SERVICE PREFIX VARIANT [--owner NAME] [--note TEXT] [--expires TIME] | remove SERVICE PREFIX "
+		    "| list [SERVICE]",
 	.summary = "pin clients to a variant by their source prefix",
 	.help = "Connections from PREFIX go to VARIANT whatever the weights say. Prefixes of one service may not\n"
-		"overlap. Adding and removing a rule moves new connections only.\n\n"
-		"Example:\n  headgate cohort add llm 10.9.0.0/16 canary",
+		"overlap. Adding and removing a rule moves new connections only; older ones do as drain.on_change "
+		"says.\n"
+		"A cohort that expires is removed by headgated. Adding one again changes what is said of it and\n"
+		"leaves the rest as it is; --expires never takes an expiry away.\n\n"
+		"Example:\n  headgate cohort add llm 10.9.0.0/16 canary --owner search --expires 2h",
+	.options = OPTION_OWNER | OPTION_NOTE | OPTION_EXPIRES,
 	.arguments_min = 1,
 	.arguments_max = 4,
 	.run = run,

@@ -45,6 +45,9 @@ static const struct {
 	{"--rate N", "connections a second that both have together (100)", OPTION_RATE},
 	{"--seed N", "other random numbers (1)", OPTION_SEED},
 	{"--runs N", "so many rollouts, and how they end", OPTION_RUNS},
+	{"--owner NAME", "whose it is", OPTION_OWNER},
+	{"--note TEXT", "what it is for", OPTION_NOTE},
+	{"--expires TIME", "when it goes by itself: 2h, 2026-12-01T10:00:00Z, or never", OPTION_EXPIRES},
 	{"--socket PATH", "control socket of headgated (" DEFAULT_SOCKET ", or $HEADGATE_SOCKET)", OPTION_COMMON},
 	{"-o FORMAT", "table (default) or json", OPTION_COMMON},
 	{"--help", "this text", OPTION_COMMON},
@@ -159,6 +162,12 @@ static const char **option_value(struct invocation *call, int option)
 		return &call->rate;
 	case OPTION_SEED:
 		return &call->seed;
+	case OPTION_OWNER:
+		return &call->owner;
+	case OPTION_NOTE:
+		return &call->note;
+	case OPTION_EXPIRES:
+		return &call->expires;
 	}
 	return NULL;
 }
@@ -219,6 +228,9 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 		{"rate", required_argument, NULL, OPTION_RATE},
 		{"seed", required_argument, NULL, OPTION_SEED},
 		{"runs", required_argument, NULL, OPTION_RUNS},
+		{"owner", required_argument, NULL, OPTION_OWNER},
+		{"note", required_argument, NULL, OPTION_NOTE},
+		{"expires", required_argument, NULL, OPTION_EXPIRES},
 		{NULL, 0, NULL, 0},
 	};
 	int option;

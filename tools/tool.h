@@ -26,6 +26,7 @@ enum exit_code {
 
 /* Options that only some subcommands take. Above every character, since getopt_long() returns either. */
 enum command_options {
+	OPTION_COMMON = 1 << 0, /* stands for those that all take; never returned */
 	OPTION_FIRST = 1 << 8,
 	OPTION_SERVICE = OPTION_FIRST,
 	OPTION_SOURCE = 1 << 9,
@@ -36,7 +37,7 @@ enum command_options {
 	OPTION_ROLLBACK = 1 << 14,
 	OPTION_PINS = 1 << 15,
 	OPTION_CONFIG = 1 << 16,
-	OPTION_COMMON = 1 << 17, /* stands for those that all take */
+	OPTION_SAMPLES = 1 << 17,
 	OPTION_PLAN = 1 << 18,
 	OPTION_FULL = 1 << 19,
 	OPTION_ROLLOUT = 1 << 20,
@@ -47,7 +48,9 @@ enum command_options {
 	OPTION_RATE = 1 << 25,
 	OPTION_SEED = 1 << 26,
 	OPTION_RUNS = 1 << 27,
-	OPTION_SAMPLES = 1 << 28,
+	OPTION_OWNER = 1 << 28,
+	OPTION_NOTE = 1 << 29,
+	OPTION_EXPIRES = 1 << 30,
 };
 
 struct command;
@@ -80,6 +83,9 @@ struct invocation {
 	const char *rate;
 	const char *seed;
 	const char *runs; /* decimal, at least 1 */
+	const char *owner;
+	const char *note;
+	const char *expires;
 };
 
 struct command {

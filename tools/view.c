@@ -2,6 +2,9 @@
 #include "view.h"
 
 #include <string.h>
+#include <time.h>
+
+#include "text.h"
 
 void view_listing(const struct listing *l)
 {
@@ -169,9 +172,27 @@ void view_change(const struct invocation *call, const json_t *body)
 	view_tracked(service);
 }
 
+#define EXPIRY_SIZE (QUANTITY_SIZE + 4)
+
+/* "in 3h", "now", or what @instant is where it is none. */
+static const char *format_expiry(const char *instant, char text[EXPIRY_SIZE])
+{
+	char left[QUANTITY_SIZE];
+	int64_t at_s;
+
+	if (text_instant(instant, &at_s))
+		return instant;
+	at_s -= time(NULL);
+	if (at_s <= 0)
+		return "now";
+	snprintf(text, EXPIRY_SIZE, "in %s", format_seconds(at_s, left));
+	return text;
+}
+
 void view_cohorts(const json_t *services)
 {
-	static const char *const headings[] = {"SERVICE", "SOURCE", "VARIANT", "SET BY", "STATE", NULL};
+	static const char *const headings[] = {"SERVICE", "SOURCE",  "VARIANT", "SET BY", "STATE",
+					       "OWNER",   "EXPIRES", "NOTE",    NULL};
 	_cleanup_(listing_freep) struct listing *l = listing_open(headings);
 	const json_t *service, *cohort;
 	size_t i, j, count = 0;
@@ -181,12 +202,16 @@ void view_cohorts(const json_t *services)
 		json_array_foreach(json_object_get(service, "cohorts"), j, cohort)
 		{
 			bool by_command = json_is_true(json_object_get(cohort, "by_command"));
+			char text[EXPIRY_SIZE];
 
 			listing_add(l, "%s", member_text(service, "name"));
 			listing_add(l, "%s", member_text(cohort, "source"));
 			listing_add(l, "%s", member_text(cohort, "variant"));
 			listing_add(l, "%s", by_command ? "command" : "configuration");
 			listing_add(l, "%s", member_text(cohort, "state"));
+			listing_add(l, "%s", member_text(cohort, "owner"));
+			listing_add(l, "%s", format_expiry(member_text(cohort, "expires"), text));
+			listing_add(l, "%s", member_text(cohort, "note"));
 			count++;
 		}
 	}

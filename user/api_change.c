@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "text.h"
+
 static json_t *weights_to_json(const struct service_model *s)
 {
 	json_t *object = json_object();
@@ -150,46 +152,111 @@ unsigned int post_switch(struct exchange *x)
 }
 
 struct cohort_edit {
-	struct prefix source;
-	const char *variant; /* NULL: remove */
+	struct cohort_model cohort;           /* what of it was given, and zeroes */
+	bool has_owner, has_note, has_expiry; /* what was not stays as it is */
 };
 
 static int edit_cohort(struct service_model *s, void *context, struct refusal *why)
 {
 	const struct cohort_edit *edit = context;
+	const struct cohort_model *old = service_find_cohort(s, &edit->cohort.source);
+	struct cohort_model cohort = edit->cohort;
 
-	if (!edit->variant)
-		return service_remove_cohort(s, &edit->source, why);
-	return service_add_cohort(s, &edit->source, edit->variant, true, why);
+	if (old && !strcmp(old->variant, cohort.variant)) {
+		if (!edit->has_owner)
+			memcpy(cohort.owner, old->owner, sizeof(cohort.owner));
+		if (!edit->has_note)
+			memcpy(cohort.note, old->note, sizeof(cohort.note));
+		if (!edit->has_expiry)
+			cohort.expires_s = old->expires_s;
+	}
+	return service_add_cohort(s, &cohort, why);
 }
 
-static unsigned int change_cohort(struct exchange *x, const char *variant)
+static int edit_no_cohort(struct service_model *s, void *context, struct refusal *why)
+{
+	return service_remove_cohort(s, context, why);
+}
+
+static unsigned int read_source(struct exchange *x, struct prefix *ret)
 {
 	const char *source = json_string_value(json_object_get(x->input, "source"));
-	struct cohort_edit edit = {.variant = variant};
-	char what[256];
 
-	if (!source || prefix_parse(source, &edit.source))
+	if (!source || prefix_parse(source, ret))
 		return refused(x, 400,
 			       "source must be a prefix like 10.9.0.0/16 with no bits set behind it, not '%.100s'",
 			       source ? source : "");
-	snprintf(what, sizeof(what), "cohort %s %s %.100s%s%.64s", variant ? "add" : "remove", x->service->name, source,
-		 variant ? " " : "", variant ? variant : "");
-	return change_service(x, what, edit_cohort, &edit, NULL);
+	return 200;
+}
+
+/* A text that people are shown; left out or null: not given. */
+static unsigned int read_label(struct exchange *x, const char *key, size_t size, char *ret, bool *ret_given)
+{
+	const json_t *value = json_object_get(x->input, key);
+	const char *text = json_string_value(value);
+
+	*ret_given = value && !json_is_null(value);
+	if (*ret_given &&
+	    (!text || strlen(text) != json_string_length(value) || strcmp(text_show(text, ret, size), text)))
+		return refused(x, 400, "%s must be a text of fewer than %zu bytes, without control characters", key,
+			       size);
+	return 200;
+}
+
+static unsigned int read_expiry(struct exchange *x, int64_t *ret_s, bool *ret_given)
+{
+	const json_t *value = json_object_get(x->input, "expires");
+	const char *text = json_string_value(value);
+
+	*ret_given = value && !json_is_null(value);
+	if (!*ret_given || (text && !strcmp(text, "never")))
+		return 200;
+	if (!text || text_instant(text, ret_s))
+		return refused(x, 400, "expires must be a time like 2026-12-01T10:00:00Z, a date, or never");
+	if (*ret_s <= wall_clock_s())
+		return refused(x, 400, "expires is %.40s, which is over: give a time that is to come", text);
+	return 200;
 }
 
 unsigned int post_cohort(struct exchange *x)
 {
 	const char *variant = json_string_value(json_object_get(x->input, "variant"));
+	char what[640], source[ADDRESS_TEXT_SIZE], instant[INSTANT_SIZE];
+	struct cohort_edit edit;
+	struct cohort_model *c = &edit.cohort;
+	unsigned int status;
 
+	memset(&edit, 0, sizeof(edit)); /* models are compared as bytes */
+	c->by_command = true;
 	if (!variant)
 		return refused(x, 400, "the body must be {\"source\": \"PREFIX\", \"variant\": \"NAME\"}");
-	return change_cohort(x, variant);
+	snprintf(c->variant, sizeof(c->variant), "%s", variant);
+	status = read_source(x, &c->source);
+	if (status == 200)
+		status = read_label(x, "owner", sizeof(c->owner), c->owner, &edit.has_owner);
+	if (status == 200)
+		status = read_label(x, "note", sizeof(c->note), c->note, &edit.has_note);
+	if (status == 200)
+		status = read_expiry(x, &c->expires_s, &edit.has_expiry);
+	if (status != 200)
+		return status;
+	snprintf(what, sizeof(what), "cohort add %s %s %s%s%s%s%s%s%s", x->service->name,
+		 prefix_format(&c->source, source), c->variant, c->owner[0] ? ", owner " : "", c->owner,
+		 c->note[0] ? ", note " : "", c->note, c->expires_s ? ", expires " : "",
+		 c->expires_s ? text_of_instant(c->expires_s, instant) : "");
+	return change_service(x, what, edit_cohort, &edit, NULL);
 }
 
 unsigned int delete_cohort(struct exchange *x)
 {
-	return change_cohort(x, NULL);
+	char what[256], text[ADDRESS_TEXT_SIZE];
+	struct prefix source;
+	unsigned int status = read_source(x, &source);
+
+	if (status != 200)
+		return status;
+	snprintf(what, sizeof(what), "cohort remove %s %s", x->service->name, prefix_format(&source, text));
+	return change_service(x, what, edit_no_cohort, &source, NULL);
 }
 
 struct drain_edit {

@@ -24,7 +24,7 @@
 #define DEFAULT_MEASURE_SHIFT 4
 
 static void add_cohort(struct builder *b, struct service_model *s, const struct field *source,
-		       const struct field *variant, const struct prefix *prefix, const char *name, yaml_mark_t *marks)
+		       const struct field *variant, const struct cohort_model *wanted, yaml_mark_t *marks)
 {
 	const struct field *wrong = source;
 	struct refusal why;
@@ -33,55 +33,87 @@ static void add_cohort(struct builder *b, struct service_model *s, const struct 
 	for (size_t i = 0; i < s->cohort_count; i++) {
 		char mine[ADDRESS_TEXT_SIZE], other[ADDRESS_TEXT_SIZE];
 
-		if (!prefix_overlaps(&s->cohorts[i].source, prefix))
+		if (!prefix_overlaps(&s->cohorts[i].source, &wanted->source))
 			continue;
 		reader_problem(b->reader, source->node->start_mark,
 			       "cohort %s of %s overlaps cohort %s (line %zu): write "
 			       "prefixes of which none contains another",
-			       prefix_format(prefix, mine), s->name, prefix_format(&s->cohorts[i].source, other),
-			       marks[i].line + 1);
+			       prefix_format(&wanted->source, mine), s->name,
+			       prefix_format(&s->cohorts[i].source, other), marks[i].line + 1);
 		return;
 	}
-	err = service_add_cohort(s, prefix, name, false, &why);
+	err = service_add_cohort(s, wanted, &why);
 	if (!err) {
 		marks[s->cohort_count - 1] = source->node->start_mark;
 		return;
 	}
-	index = service_find_variant(s, name);
+	index = service_find_variant(s, wanted->variant);
 	if (index < 0 || !s->variants[index].backend_count)
 		wrong = variant;
 	reader_problem(b->reader, wrong->node->start_mark, "%s", why.text);
+}
+
+/* Text that is shown to people as it is. */
+static void read_label(struct builder *b, const struct field *f, size_t size, char *ret)
+{
+	char hint[96];
+	const char *text;
+
+	snprintf(hint, sizeof(hint), "a text of fewer than %zu bytes, without control characters", size);
+	if (reader_text(b->reader, f, hint, &text))
+		return;
+	if (strcmp(text_show(text, ret, size), text))
+		reader_refuse(b->reader, f, hint);
+}
+
+static void read_expiry(struct builder *b, const struct field *f, int64_t *ret_s)
+{
+	static const char hint[] = "a date or a time, as 2026-12-01 or 2026-12-01T10:00:00Z";
+	const char *text;
+
+	if (!reader_text(b->reader, f, hint, &text) && text_instant(text, ret_s))
+		reader_refuse(b->reader, f, hint);
 }
 
 static void read_cohort(struct builder *b, struct service_model *s, const struct field *f, bool variants_known,
 			yaml_mark_t *marks)
 {
 	static const char source_hint[] = "a prefix with no bits set beyond its length, as 10.9.0.0/16";
-	struct field fields[] = {
-		{.key = "source", .required = "source: 10.9.0.0/16"},
-		{.key = "variant", .required = "variant: with the name of one of the service's variants"},
+	enum { SOURCE, VARIANT, OWNER, NOTE, EXPIRES, KEYS };
+	struct field fields[KEYS] = {
+		[SOURCE] = {.key = "source", .required = "source: 10.9.0.0/16"},
+		[VARIANT] = {.key = "variant", .required = "variant: with the name of one of the service's variants"},
+		[OWNER] = {.key = "owner"},
+		[NOTE] = {.key = "note"},
+		[EXPIRES] = {.key = "expires"},
 	};
+	struct cohort_model cohort;
 	char title[NAME_SIZE + 32];
-	struct prefix prefix;
 	const char *source, *variant;
 
+	memset(&cohort, 0, sizeof(cohort)); /* models are compared as bytes */
 	snprintf(title, sizeof(title), "a cohort of %s", s->name);
-	if (reader_fields(b->reader, f, title, fields, ARRAY_SIZE(fields)))
+	if (reader_fields(b->reader, f, title, fields, KEYS))
 		return;
-	if (reader_text(b->reader, &fields[0], source_hint, &source))
+	read_label(b, &fields[OWNER], sizeof(cohort.owner), cohort.owner);
+	read_label(b, &fields[NOTE], sizeof(cohort.note), cohort.note);
+	read_expiry(b, &fields[EXPIRES], &cohort.expires_s);
+	if (reader_text(b->reader, &fields[SOURCE], source_hint, &source))
 		return;
-	if (prefix_parse(source, &prefix)) {
-		reader_refuse(b->reader, &fields[0], source_hint);
+	if (prefix_parse(source, &cohort.source)) {
+		reader_refuse(b->reader, &fields[SOURCE], source_hint);
 		return;
 	}
-	if (reader_text(b->reader, &fields[1], "the name of one of the service's variants", &variant))
+	if (reader_text(b->reader, &fields[VARIANT], "the name of one of the service's variants", &variant))
 		return;
 	if (!variants_known || address_is_zero(&s->vip.address))
 		return;
-	if (!text_is_name(variant))
-		reader_refuse(b->reader, &fields[1], "the name of one of the service's variants");
-	else
-		add_cohort(b, s, &fields[0], &fields[1], &prefix, variant, marks);
+	if (!text_is_name(variant)) {
+		reader_refuse(b->reader, &fields[VARIANT], "the name of one of the service's variants");
+		return;
+	}
+	strcpy(cohort.variant, variant);
+	add_cohort(b, s, &fields[SOURCE], &fields[VARIANT], &cohort, marks);
 }
 
 int build_cohorts(struct builder *b, struct service_model *s, const struct field *f, bool variants_known)

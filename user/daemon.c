@@ -11,6 +11,7 @@
 #include "log.h"
 #include "model_diff.h"
 #include "state.h"
+#include "text.h"
 
 uint64_t now_ns(void)
 {
@@ -28,6 +29,14 @@ uint32_t now_s(void)
 uint32_t now_tick(void)
 {
 	return tick_of_ns(now_ns());
+}
+
+int64_t wall_clock_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec;
 }
 
 #define NEIGHBOURS_WAIT_NS 500000000ULL
@@ -138,6 +147,53 @@ int daemon_pause_shadow(struct daemon *d, const char *service, const char *reaso
 	return error;
 }
 
+static bool any_has_expired(const struct model *m, int64_t now_s)
+{
+	for (size_t i = 0; i < m->service_count; i++)
+		for (size_t c = 0; c < m->services[i].cohort_count; c++)
+			if (cohort_has_expired(&m->services[i].cohorts[c], now_s))
+				return true;
+	return false;
+}
+
+/* Moves what has expired at @now_s out of @s; each is logged when @log. */
+static void expire_cohorts(struct service_model *s, int64_t now_s, bool log)
+{
+	char source[ADDRESS_TEXT_SIZE], instant[INSTANT_SIZE];
+
+	for (size_t i = s->cohort_count; i-- > 0;) {
+		const struct cohort_model c = s->cohorts[i];
+
+		if (!cohort_has_expired(&c, now_s))
+			continue;
+		if (log)
+			log_info("%s: cohort %s to %s has expired at %s and is removed; owner: %s; note: %s", s->name,
+				 prefix_format(&c.source, source), c.variant, text_of_instant(c.expires_s, instant),
+				 c.owner[0] ? c.owner : "-", c.note[0] ? c.note : "-");
+		service_remove_cohort(s, &c.source, NULL);
+	}
+}
+
+void daemon_expire_cohorts(struct daemon *d)
+{
+	_cleanup_(model_freep) struct model *copy = NULL;
+	struct refusal why = {};
+	int64_t now_s = wall_clock_s();
+	int error;
+
+	if (!any_has_expired(d->splitter->model, now_s))
+		return;
+	error = model_copy(d->splitter->model, &copy);
+	for (size_t i = 0; !error && i < copy->service_count; i++)
+		expire_cohorts(&copy->services[i], now_s, !d->overdue);
+	if (!error)
+		error = daemon_change(d, TAKE_PTR(copy), false, NULL, &why);
+	if (error && !d->overdue)
+		log_error("cohorts that have expired are not removed: %s; trying again",
+			  why.text[0] ? why.text : strerror(-error));
+	d->overdue = error;
+}
+
 void daemon_rotate(struct daemon *d)
 {
 	struct refusal why = {};
@@ -212,7 +268,7 @@ static int read_wanted(struct daemon *d, struct problems *problems, struct model
 	error = interfaces_check(d, configured, why);
 	if (error)
 		return error;
-	error = state_merge(d->options.state, configured, &notes, ret_wanted);
+	error = state_merge(d->options.state, configured, wall_clock_s(), &notes, ret_wanted);
 	if (error)
 		return refuse(why, -error, "%s cannot be read: %s", d->options.state, strerror(-error));
 	error = conductor_adjust(d->conductor, *ret_wanted, why);

@@ -57,6 +57,7 @@ struct daemon {
 	char mirror_trouble[sizeof(((struct refusal *)0)->text)]; /* why it is not whole; empty: it is, or not needed */
 	struct conductor *conductor;
 	bool unsaved; /* what is in force could not be written to the state file */
+	bool overdue; /* cohorts that have expired could not be removed, which has been said */
 	uint64_t started_ns;
 	bool ending; /* detached: the daemon ends when the answer has been sent */
 };
@@ -65,6 +66,9 @@ struct daemon {
 uint64_t now_ns(void);
 uint32_t now_s(void);
 uint32_t now_tick(void);
+
+/* CLOCK_REALTIME, which is set and may go back: for what people write as a date, and nothing else. */
+int64_t wall_clock_s(void);
 
 /**
  * daemon_start - read the configuration, adopt or load the data path, put the model in force, attach
@@ -96,6 +100,11 @@ int daemon_remember(struct daemon *d);
  * Return: 0 or -errno, logged: -ENOENT without a shadow, -EINVAL when it is off.
  */
 int daemon_pause_shadow(struct daemon *d, const char *service, const char *reason);
+
+/* Removes the cohorts that have expired, as if by command; remembered, so that they stay out when the clock is set
+ * back.
+ */
+void daemon_expire_cohorts(struct daemon *d);
 
 /* A backend's health has changed: computes the tables anew. */
 void daemon_rotate(struct daemon *d);

@@ -170,7 +170,7 @@ static int on_patrol(sd_event_source *source, uint64_t usec, void *context)
 	return again_in(source, PATROL_EVERY_US);
 }
 
-/* What real connections met, and how many there were. */
+/* What real connections met, how many there were, and what is due each second. */
 static int on_look(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct program *p = context;
@@ -181,6 +181,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *context)
 	patrol_observe(p->daemon.patrol, now_ns());
 	rates_sample(p->daemon.rates, p->daemon.splitter, now_ns());
 	daemon_rotate_stale(&p->daemon);
+	daemon_expire_cohorts(&p->daemon);
 	return again_in(source, LOOK_EVERY_US);
 }
 

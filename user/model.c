@@ -251,21 +251,32 @@ static int check_cohort(const struct service_model *s, const struct prefix *sour
 	return 0;
 }
 
-int service_add_cohort(struct service_model *s, const struct prefix *source, const char *variant, bool by_command,
-		       struct refusal *why)
+const struct cohort_model *service_find_cohort(const struct service_model *s, const struct prefix *source)
 {
-	struct cohort_model *cohorts, *c;
-	int err = check_cohort(s, source, variant, why);
+	for (size_t i = 0; i < s->cohort_count; i++)
+		if (prefix_equal(&s->cohorts[i].source, source))
+			return &s->cohorts[i];
+	return NULL;
+}
 
+int service_add_cohort(struct service_model *s, const struct cohort_model *wanted, struct refusal *why)
+{
+	const struct cohort_model *same = service_find_cohort(s, &wanted->source);
+	struct cohort_model *cohorts;
+	int err;
+
+	if (same && !strcmp(same->variant, wanted->variant)) {
+		memcpy(&s->cohorts[same - s->cohorts], wanted, sizeof(*wanted));
+		return 0;
+	}
+	err = check_cohort(s, &wanted->source, wanted->variant, why);
 	if (err)
 		return err;
 	cohorts = reallocarray(s->cohorts, s->cohort_count + 1, sizeof(*cohorts));
 	if (!cohorts)
 		return refuse(why, ENOMEM, "out of memory");
 	s->cohorts = cohorts;
-	c = &cohorts[s->cohort_count++];
-	*c = (struct cohort_model){.source = *source, .by_command = by_command};
-	memcpy(c->variant, s->variants[service_find_variant(s, variant)].name, NAME_SIZE);
+	memcpy(&cohorts[s->cohort_count++], wanted, sizeof(*wanted));
 	return 0;
 }
 

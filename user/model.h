@@ -53,11 +53,22 @@ struct variant_model {
 	size_t backend_count;
 };
 
+#define COHORT_OWNER_SIZE 64
+#define COHORT_NOTE_SIZE 192
+
 struct cohort_model {
 	struct prefix source;
 	char variant[NAME_SIZE];
-	bool by_command; /* added at run time, not by the configuration */
+	bool by_command;               /* added at run time, not by the configuration */
+	char owner[COHORT_OWNER_SIZE]; /* whose it is, for people; empty: not said */
+	char note[COHORT_NOTE_SIZE];
+	int64_t expires_s; /* CLOCK_REALTIME: from then on it is to be gone; 0: never */
 };
+
+static inline bool cohort_has_expired(const struct cohort_model *c, int64_t now_s)
+{
+	return c->expires_s && c->expires_s <= now_s;
+}
 
 enum affinity {
 	AFFINITY_CONNECTION,
@@ -236,14 +247,17 @@ int service_set_weights(struct service_model *s, const struct weight *weights, s
 /* All weight (100) to one variant, none to the others. Refused like service_set_weights(). */
 int service_switch(struct service_model *s, const char *variant, struct refusal *why);
 
+/* The cohort with exactly this prefix, or NULL. */
+const struct cohort_model *service_find_cohort(const struct service_model *s, const struct prefix *source);
+
 /**
  * service_add_cohort - pin a source prefix to a variant
+ * @wanted: copied; when the service has the same prefix pinned to the same variant, that becomes as @wanted
  *
  * Refused: unknown variant (-ENOENT), one without backends or whose backends are all drained, wrong family for the
  * service's address (-EINVAL), a prefix that overlaps another cohort of the service (-EEXIST, naming it).
  */
-int service_add_cohort(struct service_model *s, const struct prefix *source, const char *variant, bool by_command,
-		       struct refusal *why);
+int service_add_cohort(struct service_model *s, const struct cohort_model *wanted, struct refusal *why);
 
 /* -ENOENT when there is no cohort with exactly this prefix. */
 int service_remove_cohort(struct service_model *s, const struct prefix *source, struct refusal *why);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "names.h"
+#include "text.h"
 
 struct lines {
 	FILE *stream;
@@ -79,27 +80,34 @@ static void diff_variants(struct lines *l, const struct service_model *before, c
 	}
 }
 
-static bool has_cohort(const struct service_model *s, const struct cohort_model *wanted)
+static const struct cohort_model *find_cohort(const struct service_model *s, const struct cohort_model *wanted)
 {
-	for (size_t i = 0; i < s->cohort_count; i++)
-		if (prefix_equal(&s->cohorts[i].source, &wanted->source) &&
-		    strcmp(s->cohorts[i].variant, wanted->variant) == 0)
-			return true;
-	return false;
+	const struct cohort_model *c = service_find_cohort(s, &wanted->source);
+
+	return c && !strcmp(c->variant, wanted->variant) ? c : NULL;
 }
 
 static void diff_cohorts(struct lines *l, const struct service_model *before, const struct service_model *after)
 {
-	char text[ADDRESS_TEXT_SIZE];
+	char text[ADDRESS_TEXT_SIZE], instant[INSTANT_SIZE];
 
 	for (size_t i = 0; i < before->cohort_count; i++)
-		if (!has_cohort(after, &before->cohorts[i]))
+		if (!find_cohort(after, &before->cohorts[i]))
 			line(l, "cohort %s to %s removed", prefix_format(&before->cohorts[i].source, text),
 			     before->cohorts[i].variant);
-	for (size_t i = 0; i < after->cohort_count; i++)
-		if (!has_cohort(before, &after->cohorts[i]))
-			line(l, "cohort %s to %s added", prefix_format(&after->cohorts[i].source, text),
-			     after->cohorts[i].variant);
+	for (size_t i = 0; i < after->cohort_count; i++) {
+		const struct cohort_model *c = &after->cohorts[i], *old = find_cohort(before, c);
+
+		prefix_format(&c->source, text);
+		if (!old)
+			line(l, "cohort %s to %s added", text, c->variant);
+		else if (old->expires_s != c->expires_s)
+			line(l, "cohort %s to %s %s %s", text, c->variant,
+			     c->expires_s ? "expires at" : "does not expire",
+			     c->expires_s ? text_of_instant(c->expires_s, instant) : "any more");
+		else if (strcmp(old->owner, c->owner) || strcmp(old->note, c->note))
+			line(l, "cohort %s to %s has another owner or note", text, c->variant);
+	}
 }
 
 static void diff_policies(struct lines *l, const struct service_model *before, const struct service_model *after)

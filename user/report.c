@@ -8,6 +8,7 @@
 #include "figures.h"
 #include "names.h"
 #include "remembered.h"
+#include "text.h"
 
 static json_t *format_endpoint(const struct address *address, uint16_t port)
 {
@@ -185,16 +186,14 @@ static void set_new_shares(json_t *variants, uint64_t opened_lately)
 	}
 }
 
-static bool set_by_command(const struct service_model *s, const struct prefix *source)
+static json_t *text_or_null(const char *text)
 {
-	for (size_t i = 0; i < s->cohort_count; i++)
-		if (prefix_equal(&s->cohorts[i].source, source))
-			return s->cohorts[i].by_command;
-	return true; /* on its way out: a command or a reload took it away */
+	return *text ? json_string(text) : json_null();
 }
 
 static json_t *report_cohorts(const struct service_state *state, const struct service_model *s)
 {
+	static const struct cohort_model gone = {.by_command = true};
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < state->cohort_count; i++) {
@@ -202,14 +201,22 @@ static json_t *report_cohorts(const struct service_state *state, const struct se
 		struct prefix source = {rule->key.source, rule->key.prefix_bits - 32};
 		bool goes_back = rule->leaving && rule->value.fresh == COHORT_SERVICE;
 		uint32_t variant = goes_back ? rule->value.older : rule->value.fresh;
-		char text[ADDRESS_TEXT_SIZE];
+		char text[ADDRESS_TEXT_SIZE], instant[INSTANT_SIZE];
+		const struct cohort_model *c;
 
-		json_array_append_new(array, json_pack("{s:s, s:s, s:b, s:s}", "source", prefix_format(&source, text),
-						       "variant", variant < VARIANTS_MAX ? state->variant[variant] : "",
-						       "by_command", set_by_command(s, &source), "state",
-						       rule->leaving         ? "removed"
-						       : rule->value.tracked ? "added"
-									     : "settled"));
+		/* One on its way out is not in the model: a command, a reload or its expiry took it away. */
+		c = service_find_cohort(s, &source);
+		if (!c)
+			c = &gone;
+		json_array_append_new(
+			array, json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o}", "source", prefix_format(&source, text),
+					 "variant", variant < VARIANTS_MAX ? state->variant[variant] : "", "by_command",
+					 c->by_command, "state",
+					 rule->leaving         ? "removed"
+					 : rule->value.tracked ? "added"
+							       : "settled",
+					 "owner", text_or_null(c->owner), "note", text_or_null(c->note), "expires",
+					 text_or_null(c->expires_s ? text_of_instant(c->expires_s, instant) : "")));
 	}
 	return array;
 }

@@ -22,13 +22,10 @@ static bool weights_differ(const struct service_model *a, const struct service_m
 
 static bool has_cohort(const struct service_model *s, const struct cohort_model *wanted)
 {
-	for (size_t i = 0; i < s->cohort_count; i++) {
-		const struct cohort_model *c = &s->cohorts[i];
+	const struct cohort_model *c = service_find_cohort(s, &wanted->source);
 
-		if (prefix_equal(&c->source, &wanted->source) && !strcmp(c->variant, wanted->variant))
-			return true;
-	}
-	return false;
+	return c && !strcmp(c->variant, wanted->variant) && !strcmp(c->owner, wanted->owner) &&
+	       !strcmp(c->note, wanted->note) && c->expires_s == wanted->expires_s;
 }
 
 /* The functions below return 0 or -ENOMEM; jansson fails for nothing else here. */
@@ -46,20 +43,27 @@ static int put_weights(json_t *object, const char *key, const struct service_mod
 	return 0;
 }
 
+static int put_cohort(json_t *list, const struct cohort_model *c, const char *decision)
+{
+	char source[ADDRESS_TEXT_SIZE];
+	json_t *cohort = json_pack("{s:s, s:s, s:b}", "source", prefix_format(&c->source, source), "variant",
+				   c->variant, decision, 1);
+
+	if (json_array_append_new(list, cohort) ||
+	    (c->owner[0] && json_object_set_new(cohort, "owner", json_string(c->owner))) ||
+	    (c->note[0] && json_object_set_new(cohort, "note", json_string(c->note))) ||
+	    (c->expires_s && json_object_set_new(cohort, "expires", json_integer(c->expires_s))))
+		return -ENOMEM;
+	return 0;
+}
+
 /* Cohorts of @from that @other has not; @decision is what made the difference. */
 static int put_cohorts(json_t *list, const struct service_model *from, const struct service_model *other,
 		       const char *decision)
 {
-	char source[ADDRESS_TEXT_SIZE];
-
-	for (size_t i = 0; i < from->cohort_count; i++) {
-		const struct cohort_model *c = &from->cohorts[i];
-
-		if (!has_cohort(other, c) && json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "source",
-										   prefix_format(&c->source, source),
-										   "variant", c->variant, decision, 1)))
+	for (size_t i = 0; i < from->cohort_count; i++)
+		if (!has_cohort(other, &from->cohorts[i]) && put_cohort(list, &from->cohorts[i], decision))
 			return -ENOMEM;
-	}
 	return 0;
 }
 

@@ -35,6 +35,8 @@ int state_save(const char *path, const struct model *configured, const struct mo
 /**
  * state_merge - what is to be in force, from what the file says and what was decided
  * @path: of the state file; a missing one is no error
+ * @now_s: CLOCK_REALTIME; cohorts that have expired by then are left out. Once that has been saved they stay out,
+ *         whatever the clock is set to.
  * @notes: a line for each decision kept ("llm: weights blue=90 canary=10, set by command, stay in force; the file says
  *         blue=100") and for each dropped since the file changed or no longer has the variant, or since the state file
  *         cannot be read (a damaged one is set aside as PATH.damaged, never obeyed)
@@ -42,6 +44,7 @@ int state_save(const char *path, const struct model *configured, const struct mo
  *
  * Return: 0 or -errno.
  */
-int state_merge(const char *path, const struct model *configured, struct state_notes *notes, struct model **ret);
+int state_merge(const char *path, const struct model *configured, int64_t now_s, struct state_notes *notes,
+		struct model **ret);
 
 #endif

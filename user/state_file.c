@@ -97,8 +97,14 @@ static bool is_cohort(const json_t *cohort)
 	const char *variant = json_string_value(json_object_get(cohort, "variant"));
 	bool added = json_is_true(json_object_get(cohort, "added"));
 	bool removed = json_is_true(json_object_get(cohort, "removed"));
+	const json_t *owner = json_object_get(cohort, "owner"), *note = json_object_get(cohort, "note");
+	const json_t *expires = json_object_get(cohort, "expires");
 	struct prefix prefix;
 
+	if ((owner && json_string_length(owner) >= COHORT_OWNER_SIZE) || (owner && !json_is_string(owner)) ||
+	    (note && json_string_length(note) >= COHORT_NOTE_SIZE) || (note && !json_is_string(note)) ||
+	    (expires && (!json_is_integer(expires) || json_integer_value(expires) < 0)))
+		return false;
 	return source && !prefix_parse(source, &prefix) && variant && text_is_name(variant) && added != removed;
 }
 

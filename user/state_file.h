@@ -7,11 +7,13 @@
  *
  *   {"format": 1, "services": {"llm": {
  *      "weights": {"configured": {"blue": 100, "canary": 0}, "running": {"blue": 90, "canary": 10}},
- *      "cohorts": [{"source": "10.9.0.0/16", "variant": "canary", "added": true},
+ *      "cohorts": [{"source": "10.9.0.0/16", "variant": "canary", "added": true,
+ *                   "owner": "search team", "note": "INC-7", "expires": 1796119200},
  *                  {"source": "10.8.0.0/16", "variant": "canary", "removed": true}],
  *      "drained": [{"variant": "blue", "backend": "10.0.1.11:8000"}],
  *      "shadow": {"sample": {"configured": 1000, "running": 50}, "state": "paused", "reason": "why"}}}}
  *
+ * owner, note and expires (CLOCK_REALTIME, in seconds) are left out where a cohort has none.
  * "configured" is what the configuration said when the decision was taken; samples are of SHADOW_SAMPLE_ALL. A service
  * without decisions is left out.
  */

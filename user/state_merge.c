@@ -6,6 +6,7 @@
 
 #include "state.h"
 #include "state_file.h"
+#include "text.h"
 
 void state_notes_clear(struct state_notes *n)
 {
@@ -120,77 +121,108 @@ static void merge_weights(struct service_model *s, const json_t *weights, struct
 		note(notes, s->name, "weights %s, set by command, stay in force; the file says %s", decided, now);
 }
 
-static const struct cohort_model *find_cohort(const struct service_model *s, const struct prefix *source,
-					      const char *variant)
+static bool is_of_variant(const struct cohort_model *c, const struct cohort_model *other)
 {
-	for (size_t i = 0; i < s->cohort_count; i++) {
-		const struct cohort_model *c = &s->cohorts[i];
-
-		if (prefix_equal(&c->source, source) && !strcmp(c->variant, variant))
-			return c;
-	}
-	return NULL;
+	return c && !strcmp(c->variant, other->variant);
 }
 
-static void keep_removed(struct service_model *s, const struct prefix *source, const char *text, const char *variant,
-			 struct state_notes *notes)
+/* Of the shape that state_file_read() has checked. */
+static void read_cohort(const json_t *cohort, struct cohort_model *ret)
 {
-	if (find_cohort(s, source, variant) && !service_remove_cohort(s, source, NULL))
-		note(notes, s->name, "cohort %s (variant %s), removed by command, stays removed; the file has it", text,
-		     variant);
+	const char *owner = json_string_value(json_object_get(cohort, "owner"));
+	const char *note = json_string_value(json_object_get(cohort, "note"));
+
+	memset(ret, 0, sizeof(*ret)); /* models are compared as bytes */
+	prefix_parse(json_string_value(json_object_get(cohort, "source")), &ret->source);
+	strcpy(ret->variant, json_string_value(json_object_get(cohort, "variant")));
+	strcpy(ret->owner, owner ?: "");
+	strcpy(ret->note, note ?: "");
+	ret->expires_s = json_integer_value(json_object_get(cohort, "expires"));
+	ret->by_command = true;
+}
+
+/* An expiry that is another now is another cohort: who extends one in the file wants it back. */
+static void keep_removed(struct service_model *s, const struct cohort_model *c, struct state_notes *notes)
+{
+	const struct cohort_model *file = service_find_cohort(s, &c->source);
+	char text[ADDRESS_TEXT_SIZE], expired[INSTANT_SIZE + 32] = "", instant[INSTANT_SIZE];
+
+	prefix_format(&c->source, text);
+	if (c->expires_s)
+		snprintf(expired, sizeof(expired), " or expired at %s", text_of_instant(c->expires_s, instant));
+	if (is_of_variant(file, c) && file->expires_s == c->expires_s && !service_remove_cohort(s, &c->source, NULL))
+		note(notes, s->name, "cohort %s (variant %s), removed by command%s, stays removed; the file has it",
+		     text, c->variant, expired);
 	else
 		note(notes, s->name,
-		     "the removal of cohort %s (variant %s) by command is dropped: the file has no such cohort "
-		     "now",
-		     text, variant);
+		     "the removal of cohort %s (variant %s) by command is dropped: the file has no such cohort now",
+		     text, c->variant);
 }
 
 /* Returns 0, also when the cohort is dropped; -ENOMEM. */
-static int keep_added(struct service_model *s, const struct prefix *source, const char *text, const char *variant,
-		      struct state_notes *notes)
+static int keep_added(struct service_model *s, const struct cohort_model *c, int64_t now_s, struct state_notes *notes)
 {
+	char text[ADDRESS_TEXT_SIZE];
 	struct refusal why;
 	int err;
 
-	if (find_cohort(s, source, variant)) {
-		note(notes, s->name, "cohort %s (variant %s), added by command, is in the file now", text, variant);
+	prefix_format(&c->source, text);
+	if (is_of_variant(service_find_cohort(s, &c->source), c)) {
+		note(notes, s->name, "cohort %s (variant %s), added by command, is in the file now", text, c->variant);
 		return 0;
 	}
-	err = service_add_cohort(s, source, variant, true, &why);
+	err = service_add_cohort(s, c, &why);
 	if (err == -ENOMEM)
 		return err;
 	if (err)
-		note(notes, s->name, "cohort %s (variant %s), added by command, is dropped: %s", text, variant,
+		note(notes, s->name, "cohort %s (variant %s), added by command, is dropped: %s", text, c->variant,
 		     why.text);
-	else
+	else if (!cohort_has_expired(c, now_s))
 		note(notes, s->name, "cohort %s (variant %s), added by command, stays; the file does not have it", text,
-		     variant);
+		     c->variant);
 	return 0;
 }
 
 /* Removals first: a cohort that was pinned to another variant is a removal and an addition of one prefix. */
-static int merge_cohorts(struct service_model *s, const json_t *cohorts, bool added, struct state_notes *notes)
+static int merge_cohorts(struct service_model *s, const json_t *cohorts, bool added, int64_t now_s,
+			 struct state_notes *notes)
 {
 	const json_t *cohort;
 	size_t i;
 
 	json_array_foreach(cohorts, i, cohort)
 	{
-		const char *text = json_string_value(json_object_get(cohort, "source"));
-		const char *variant = json_string_value(json_object_get(cohort, "variant"));
-		struct prefix source;
+		struct cohort_model c;
 		int err = 0;
 
-		if (json_is_true(json_object_get(cohort, "added")) != added || prefix_parse(text, &source))
+		if (json_is_true(json_object_get(cohort, "added")) != added)
 			continue;
+		read_cohort(cohort, &c);
 		if (added)
-			err = keep_added(s, &source, text, variant, notes);
+			err = keep_added(s, &c, now_s, notes);
 		else
-			keep_removed(s, &source, text, variant, notes);
+			keep_removed(s, &c, notes);
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+/* Of the file, or added by command while the daemon was not there. */
+static void drop_expired(struct service_model *s, int64_t now_s, struct state_notes *notes)
+{
+	char text[ADDRESS_TEXT_SIZE], instant[INSTANT_SIZE];
+
+	for (size_t i = s->cohort_count; i-- > 0;) {
+		struct cohort_model c = s->cohorts[i];
+
+		if (!cohort_has_expired(&c, now_s) || service_remove_cohort(s, &c.source, NULL))
+			continue;
+		note(notes, s->name, "cohort %s (variant %s)%s%s%s%s has expired at %s and is not in force%s",
+		     prefix_format(&c.source, text), c.variant, c.owner[0] ? " of " : "", c.owner,
+		     c.note[0] ? ", noted " : "", c.note, text_of_instant(c.expires_s, instant),
+		     c.by_command ? "" : "; take it out of the file");
+	}
 }
 
 /* Last, as whether a backend may be drained depends on weights and cohorts. */
@@ -258,7 +290,7 @@ static void merge_shadow(struct service_model *s, const json_t *shadow, struct s
 	note(notes, s->name, "its shadow stays paused: %s", s->shadow.reason);
 }
 
-static int merge_services(struct model *m, const json_t *services, struct state_notes *notes)
+static int merge_services(struct model *m, const json_t *services, int64_t now_s, struct state_notes *notes)
 {
 	const char *name;
 	json_t *decided;
@@ -277,9 +309,9 @@ static int merge_services(struct model *m, const json_t *services, struct state_
 		}
 		if (weights)
 			merge_weights(s, weights, notes);
-		err = merge_cohorts(s, cohorts, false, notes);
+		err = merge_cohorts(s, cohorts, false, now_s, notes);
 		if (!err)
-			err = merge_cohorts(s, cohorts, true, notes);
+			err = merge_cohorts(s, cohorts, true, now_s, notes);
 		if (err)
 			return err;
 		merge_drained(s, json_object_get(decided, "drained"), notes);
@@ -305,7 +337,8 @@ static int set_aside(const char *path, const struct refusal *why, struct state_n
 	return 0;
 }
 
-int state_merge(const char *path, const struct model *configured, struct state_notes *notes, struct model **ret)
+int state_merge(const char *path, const struct model *configured, int64_t now_s, struct state_notes *notes,
+		struct model **ret)
 {
 	_cleanup_(model_freep) struct model *merged = NULL;
 	_cleanup_(json_decrefp) json_t *state = NULL;
@@ -318,13 +351,15 @@ int state_merge(const char *path, const struct model *configured, struct state_n
 	if (err == -EBADMSG)
 		err = set_aside(path, &why, notes);
 	else if (!err)
-		err = merge_services(merged, json_object_get(state, "services"), notes);
+		err = merge_services(merged, json_object_get(state, "services"), now_s, notes);
 	else if (err == -ENOENT)
 		err = 0;
 	else if (why.text[0])
 		note(notes, path, "%s", why.text);
 	if (err)
 		return err;
+	for (size_t i = 0; i < merged->service_count; i++)
+		drop_expired(&merged->services[i], now_s, notes);
 	*ret = TAKE_PTR(merged);
 	return 0;
 }

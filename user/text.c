@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/types.h>
 #include <string.h>
+#include <time.h>
 
 #include "abi.h"
 
@@ -115,6 +116,82 @@ int text_decimal(const char *text, double *ret)
 		return -EINVAL;
 	*ret = (negative ? -(double)digits : (double)digits) / divisor;
 	return 0;
+}
+
+/* Reads @count digits off @text. */
+static int take_digits(const char **text, size_t count, int *ret)
+{
+	int number = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!isdigit((unsigned char)(*text)[i]))
+			return -EINVAL;
+		number = number * 10 + ((*text)[i] - '0');
+	}
+	*text += count;
+	*ret = number;
+	return 0;
+}
+
+static int take_character(const char **text, char wanted)
+{
+	if (**text != wanted)
+		return -EINVAL;
+	(*text)++;
+	return 0;
+}
+
+/* "T10:00:00", a part of a second or none, and "Z" or "+02:00". */
+static int take_time(const char **text, struct tm *tm, int *ret_offset_s)
+{
+	int hours, minutes, sign;
+
+	if (take_character(text, 'T') || take_digits(text, 2, &tm->tm_hour) || take_character(text, ':') ||
+	    take_digits(text, 2, &tm->tm_min) || take_character(text, ':') || take_digits(text, 2, &tm->tm_sec))
+		return -EINVAL;
+	if (**text == '.' && isdigit((unsigned char)(*text)[1]))
+		*text += 1 + strspn(*text + 1, "0123456789");
+	if (!take_character(text, 'Z'))
+		return 0;
+	sign = **text == '-' ? -1 : 1;
+	if (take_character(text, sign < 0 ? '-' : '+') || take_digits(text, 2, &hours) || take_character(text, ':') ||
+	    take_digits(text, 2, &minutes) || hours > 23 || minutes > 59)
+		return -EINVAL;
+	*ret_offset_s = sign * (hours * 3600 + minutes * 60);
+	return 0;
+}
+
+int text_instant(const char *text, int64_t *ret_s)
+{
+	struct tm tm = {}, whole;
+	int offset_s = 0;
+	int64_t s;
+
+	if (take_digits(&text, 4, &tm.tm_year) || take_character(&text, '-') || take_digits(&text, 2, &tm.tm_mon) ||
+	    take_character(&text, '-') || take_digits(&text, 2, &tm.tm_mday))
+		return -EINVAL;
+	if (*text && take_time(&text, &tm, &offset_s))
+		return -EINVAL;
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	whole = tm;
+	s = timegm(&whole);
+	/* The 31st of a month of 30 days comes back as another day. */
+	if (*text || whole.tm_mon != tm.tm_mon || whole.tm_mday != tm.tm_mday || whole.tm_hour != tm.tm_hour ||
+	    whole.tm_min != tm.tm_min || whole.tm_sec != tm.tm_sec || s - offset_s <= 0)
+		return -EINVAL;
+	*ret_s = s - offset_s;
+	return 0;
+}
+
+char *text_of_instant(int64_t s, char text[INSTANT_SIZE])
+{
+	time_t time = s;
+	struct tm tm;
+
+	if (!gmtime_r(&time, &tm) || !strftime(text, INSTANT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		text[0] = '\0';
+	return text;
 }
 
 int text_percent(const char *text, uint32_t *ret)

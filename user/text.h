@@ -26,6 +26,14 @@ int text_time(const char *text, uint64_t max_ms, uint64_t *ret_ms);
 /* Read "2", "-0.5" or "0.0125": at most 15 digits, no exponent, whatever the locale. 0 or -EINVAL. */
 int text_decimal(const char *text, double *ret);
 
+/* Read "2026-12-01" (its first second, UTC), "2026-12-01T10:00:00Z" or "..T10:00:00+02:00" (RFC 3339), after 1970, in
+ * seconds of CLOCK_REALTIME. 0 or -EINVAL. */
+int text_instant(const char *text, int64_t *ret_s);
+
+#define INSTANT_SIZE 32
+/* "2026-12-01T10:00:00Z". Returns @text. */
+char *text_of_instant(int64_t s, char text[INSTANT_SIZE]);
+
 /* Read "10", "12.5" or "0.01", with % behind or not, in hundredths of a percent; at most 100. 0 or -EINVAL. */
 int text_percent(const char *text, uint32_t *ret);
 

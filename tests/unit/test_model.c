@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "cohort_fixture.h"
 #include "config.h"
 
 static const char yaml[] =
@@ -185,7 +186,7 @@ static void a_cohort_is_added_and_removed(void **state)
 	struct prefix added = prefix("10.8.0.0/16"), configured = prefix("10.9.0.0/16");
 
 	(void)state;
-	assert_int_equal(service_add_cohort(s, &added, "green", true, NULL), 0);
+	assert_int_equal(add_cohort(s, &added, "green", true, NULL), 0);
 	assert_int_equal(s->cohort_count, 2);
 	assert_true(prefix_equal(&s->cohorts[1].source, &added));
 	assert_string_equal(s->cohorts[1].variant, "green");
@@ -197,7 +198,7 @@ static void a_cohort_is_added_and_removed(void **state)
 	assert_true(prefix_equal(&s->cohorts[0].source, &added));
 	assert_int_equal(service_remove_cohort(s, &added, NULL), 0);
 	assert_int_equal(s->cohort_count, 0);
-	assert_int_equal(service_add_cohort(s, &configured, "blue", false, NULL), 0);
+	assert_int_equal(add_cohort(s, &configured, "blue", false, NULL), 0);
 }
 
 static void cohorts_that_cannot_be_are_refused_with_a_reason(void **state)
@@ -229,7 +230,7 @@ static void cohorts_that_cannot_be_are_refused_with_a_reason(void **state)
 		struct prefix source = prefix(cases[i].source);
 		struct refusal why = {};
 
-		assert_int_equal(service_add_cohort(s, &source, cases[i].variant, true, &why), cases[i].err);
+		assert_int_equal(add_cohort(s, &source, cases[i].variant, true, &why), cases[i].err);
 		assert_string_equal(why.text, cases[i].why);
 		assert_int_equal(s->cohort_count, 1);
 	}
@@ -388,13 +389,13 @@ static void a_drained_variant_gets_no_clients(void **state)
 	assert_string_equal(why.text, want);
 	assert_weights(s, 0, 100, 0, 0);
 	why.text[0] = '\0';
-	assert_int_equal(service_add_cohort(s, &source, "blue", true, &why), -EINVAL);
+	assert_int_equal(add_cohort(s, &source, "blue", true, &why), -EINVAL);
 	assert_string_equal(why.text, want);
 	assert_int_equal(s->cohort_count, 1);
 
 	assert_int_equal(service_drain_backend(s, &first, false, NULL), 0);
 	assert_int_equal(service_switch(s, "blue", NULL), 0);
-	assert_int_equal(service_add_cohort(s, &source, "blue", true, NULL), 0);
+	assert_int_equal(add_cohort(s, &source, "blue", true, NULL), 0);
 }
 
 int main(void)

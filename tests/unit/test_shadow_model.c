@@ -293,7 +293,7 @@ static const struct shadow_model *again(struct fixture *f, const struct model *c
 	model_free(f->merged);
 	f->merged = NULL;
 	state_notes_clear(&f->notes);
-	assert_int_equal(state_merge(f->path, now, &f->notes, &f->merged), 0);
+	assert_int_equal(state_merge(f->path, now, 0, &f->notes, &f->merged), 0);
 	assert_string_equal(f->notes.text ?: "", notes);
 	return &f->merged->services[1].shadow;
 }
@@ -367,7 +367,7 @@ static void a_damaged_decision_is_set_aside(void **state)
 		model_free(f->merged);
 		f->merged = NULL;
 		state_notes_clear(&f->notes);
-		assert_int_equal(state_merge(f->path, now, &f->notes, &f->merged), 0);
+		assert_int_equal(state_merge(f->path, now, 0, &f->notes, &f->merged), 0);
 		assert_non_null(strstr(f->notes.text, "has a damaged service, 'llm'"));
 		assert_int_equal(f->merged->services[1].shadow.sample, 1000);
 		assert_int_equal(f->merged->services[1].shadow.state, SHADOW_ON);

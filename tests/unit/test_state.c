@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cohort_fixture.h"
 #include "config.h"
 #include "state.h"
 
@@ -81,7 +82,7 @@ static struct service_model *merge(struct fixture *f, const char *notes)
 	model_free(f->merged);
 	f->merged = NULL;
 	state_notes_clear(&f->notes);
-	assert_int_equal(state_merge(f->path, f->configured, &f->notes, &f->merged), 0);
+	assert_int_equal(state_merge(f->path, f->configured, 0, &f->notes, &f->merged), 0);
 	if (notes)
 		assert_string_equal(f->notes.text ?: "", notes);
 	else
@@ -270,7 +271,7 @@ static void a_cohort_added_by_command_stays(void **state)
 	struct fixture *f = *state;
 	struct prefix source = prefix("10.8.0.0/16");
 
-	assert_int_equal(service_add_cohort(configure(f, FILE_SAYS), &source, "blue", true, NULL), 0);
+	assert_int_equal(add_cohort(configure(f, FILE_SAYS), &source, "blue", true, NULL), 0);
 	save(f);
 	merge(f, "llm: cohort 10.8.0.0/16 (variant blue), added by command, stays; the file does not have it\n");
 	assert_int_equal(f->merged->services[0].cohort_count, 2);
@@ -282,7 +283,7 @@ static void an_added_cohort_is_dropped_where_the_file_speaks_against_it(void **s
 	struct fixture *f = *state;
 	struct prefix source = prefix("10.8.0.0/16");
 
-	assert_int_equal(service_add_cohort(configure(f, FILE_SAYS), &source, "blue", true, NULL), 0);
+	assert_int_equal(add_cohort(configure(f, FILE_SAYS), &source, "blue", true, NULL), 0);
 	save(f);
 	configure(f, SERVICE VARIANTS("1", "0") "    cohorts: [{source: 10.8.1.0/24, variant: green}]\n");
 	merge(f, "llm: cohort 10.8.0.0/16 (variant blue), added by command, is dropped: 10.8.0.0/16 overlaps cohort "
@@ -325,7 +326,7 @@ static void a_cohort_moved_to_another_variant_stays_there(void **state)
 	struct prefix source = prefix("10.9.0.0/16");
 
 	assert_int_equal(service_remove_cohort(s, &source, NULL), 0);
-	assert_int_equal(service_add_cohort(s, &source, "blue", true, NULL), 0);
+	assert_int_equal(add_cohort(s, &source, "blue", true, NULL), 0);
 	save(f);
 	merge(f, "llm: cohort 10.9.0.0/16 (variant green), removed by command, stays removed; the file has it\n"
 		 "llm: cohort 10.9.0.0/16 (variant blue), added by command, stays; the file does not have it\n");
@@ -436,13 +437,13 @@ static void what_was_merged_is_saved_as_it_was(void **state)
 
 	set_weights(s, 90, 10);
 	drain(s, "10.0.1.11:80");
-	assert_int_equal(service_add_cohort(s, &source, "blue", true, NULL), 0);
+	assert_int_equal(add_cohort(s, &source, "blue", true, NULL), 0);
 	save(f);
 	file = fopen(f->path, "r");
 	assert_non_null(file);
 	assert_true(fread(first, 1, sizeof(first) - 1, file) > 0);
 	fclose(file);
-	assert_int_equal(state_merge(f->path, f->configured, &f->notes, &f->merged), 0);
+	assert_int_equal(state_merge(f->path, f->configured, 0, &f->notes, &f->merged), 0);
 	assert_int_equal(state_save(f->path, f->configured, f->merged), 0);
 	assert_file_is(f->path, first);
 }
@@ -511,7 +512,7 @@ static void a_state_above_16_mib_is_set_aside(void **state)
 	write_file(f->path, text, length);
 	model_free(f->merged);
 	f->merged = NULL;
-	assert_int_equal(state_merge(f->path, f->configured, &f->notes, &f->merged), 0);
+	assert_int_equal(state_merge(f->path, f->configured, 0, &f->notes, &f->merged), 0);
 	assert_non_null(strstr(f->notes.text, "is larger than 16 MiB; it is ignored, and set aside as "));
 	assert_int_equal(access(f->damaged, F_OK), 0);
 }
@@ -522,7 +523,7 @@ static void a_state_that_cannot_be_read_is_an_error_and_left_alone(void **state)
 
 	configure(f, FILE_SAYS);
 	assert_int_equal(mkdir(f->path, 0700), 0);
-	assert_int_equal(state_merge(f->path, f->configured, &f->notes, &f->merged), -EISDIR);
+	assert_int_equal(state_merge(f->path, f->configured, 0, &f->notes, &f->merged), -EISDIR);
 	assert_null(f->merged);
 	assert_non_null(strstr(f->notes.text, "state.json: cannot be read: Is a directory"));
 	assert_int_equal(rmdir(f->path), 0);
