@@ -71,7 +71,6 @@ struct conducted {
 	struct baseline baseline;
 	struct look upcoming; /* at the end of the interval, while others are asked */
 	uint64_t upcoming_ms; /* of the analyses' clock */
-	bool went_back;       /* between the two something was counted back */
 	struct inquiry *inquiry;
 	struct sample samples[PLAN_METRICS_MAX][PLAN_ARMS_MAX]; /* by party */
 	char trouble_of[PLAN_METRICS_MAX][PROVIDER_WHY_SIZE];   /* of a metric: what its provider has to say */

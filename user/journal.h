@@ -41,7 +41,7 @@ struct rollout_record {
 	struct metric_state metrics[PLAN_METRICS_MAX];
 	struct ratio_state ratio;
 	struct arm_total arms[PLAN_METRICS_MAX][PLAN_ARMS_MAX]; /* ab_test */
-	uint64_t analysed_ms; /* of the step's clock: when the last analysis was made */
+	uint64_t analysed_ms; /* of rollout.in_force_ns: when the running interval began */
 };
 
 /* Who did something, for the audit. */
@@ -87,7 +87,7 @@ int journal_set_roles(struct journal *j, const char *service, const struct rollo
 /* Changes @plan's names, if there are roles and the file still says what it said. 0 or -errno. */
 int journal_apply_roles(struct journal *j, const char *service, struct rollout_plan *plan);
 
-/* What was counted when the running analysis interval began: [2] stable's and candidate's. 0 or -errno. */
+/* What was counted when the running interval began, and pushed since: the conductor's own. 0 or -errno. */
 int journal_set_baseline(struct journal *j, uint64_t rollout, const void *data, size_t bytes);
 int journal_baseline(struct journal *j, uint64_t rollout, void *ret, size_t bytes); /* -ENOENT; -EINVAL: another size */
 
