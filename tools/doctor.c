@@ -164,6 +164,8 @@ static enum exit_code run(const struct invocation *call)
 
 	doctor_check_host(&d);
 	check_daemon(&d, call, &status);
+	if (status)
+		doctor_check_rollouts(&d, call->socket);
 	check_config(&d, config_path(call, status), &model);
 	if (model) {
 		doctor_check_interfaces(&d, model);

@@ -39,4 +39,7 @@ void doctor_check_services(struct doctor *d, const struct model *model);
 /* @status: of the running daemon; NULL: there is none */
 void doctor_check_shadows(struct doctor *d, const struct model *model, const json_t *status);
 
+/* What the running daemon says of rollouts. */
+void doctor_check_rollouts(struct doctor *d, const char *socket);
+
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "rollout_view.h"
 #include "view.h"
 
 #define VIP_SIZE 64
@@ -39,7 +40,6 @@ static void render_list(const struct invocation *call, const json_t *body)
 	const json_t *service;
 	size_t i;
 
-	(void)call;
 	json_array_foreach(json_object_get(body, "services"), i, service)
 	{
 		_cleanup_free_ char *weights = weights_text(service);
@@ -56,6 +56,7 @@ static void render_list(const struct invocation *call, const json_t *body)
 	view_listing(l);
 	view_split(json_object_get(body, "services"), true);
 	view_estimates(json_object_get(body, "services"));
+	rollout_view_going_on(call, NULL);
 }
 
 /* Of a variant or backend. */
@@ -179,7 +180,6 @@ static void render_one(const struct invocation *call, const json_t *body)
 	json_auto_t *service = json_pack("[O]", body);
 	char vip[VIP_SIZE];
 
-	(void)call;
 	printf("%s: %s %s, %s, affinity by %s\n", member_text(body, "name"), member_text(body, "protocol"),
 	       vip_text(body, vip), member_text(body, "forward"), member_text(body, "affinity"));
 	view_split(service, false);
@@ -193,6 +193,7 @@ static void render_one(const struct invocation *call, const json_t *body)
 		view_cohorts(service);
 	}
 	putchar('\n');
+	rollout_view_going_on(call, member_text(body, "name"));
 	print_drain(body);
 	printf("flow state: %llu packets looked for it, %llu found none, %llu found no room\n",
 	       member_count(body, "flow_lookups"), member_count(body, "flow_misses"),

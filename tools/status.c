@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "rollout_view.h"
 #include "view.h"
 
 /* How the programs run on an interface, and why where that was decided by `auto`. */
@@ -47,11 +48,11 @@ static void render(const struct invocation *call, const json_t *body)
 	const json_t *services = json_object_get(body, "services"), *item;
 	size_t i;
 
-	(void)call;
 	print_head(body);
 	view_split(services, true);
 	view_estimates(services);
 	putchar('\n');
+	rollout_view_going_on(call, NULL);
 	json_array_foreach(services, i, item) view_tracked(item);
 	json_array_foreach(services, i, item) view_leftover(item);
 	json_array_foreach(services, i, item) view_drops(item);
