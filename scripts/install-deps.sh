@@ -10,7 +10,7 @@ set -eu
 build=(make gcc libc6-dev clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool pkg-config libsystemd-dev libyaml-dev
 	libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev libmnl-dev libsqlite3-dev libncurses-dev)
 tests=(nginx-light curl iproute2 ethtool python3 procps util-linux tcpdump)
-[ "${1:-test}" = demo ] || tests+=(libcmocka-dev python3-grpcio openssl prometheus nftables haproxy wrk sqlite3 strace)
+[ "${1:-test}" = demo ] || tests+=(libcmocka-dev python3-grpcio openssl prometheus nftables haproxy wrk sqlite3 strace python3-pyte)
 [ "${1:-test}" != kernels ] || tests+=(qemu-system-x86)
 policy=/usr/sbin/policy-rc.d
 

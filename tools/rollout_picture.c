@@ -248,7 +248,7 @@ static void stretch_side(struct scale *s, const struct side *side)
 }
 
 #define NAME_WIDTH 18
-#define VERDICT_WIDTH 15
+#define VERDICT_WIDTH 18
 #define VALUE_WIDTH 9
 
 static int bar_width(void)
@@ -369,8 +369,11 @@ static int draw_arms(const json_t *rollout, int y, int rows)
 	size_t i;
 
 	draw_headings(y, "VALUE", "DIFFERENCE");
-	json_array_foreach(json_object_get(json_object_get(rollout, "result"), "metrics"), i, metric) drawn +=
-		draw_arms_of(y + drawn, rows - drawn, rollout_view_unit(rollout, member_text(metric, "name")), metric);
+	json_array_foreach(json_object_get(json_object_get(rollout, "result"), "metrics"), i, metric)
+	{
+		drawn += draw_arms_of(y + drawn, rows - drawn, rollout_view_unit(rollout, member_text(metric, "name")),
+				      metric);
+	}
 	return drawn;
 }
 

@@ -70,8 +70,10 @@ size_t rollout_view_steps_done(const json_t *rollout)
 	const json_t *step;
 	size_t i, done = 0;
 
-	json_array_foreach(json_object_get(rollout, "steps"), i, step) done +=
-		!strcmp(member_text(step, "state"), "done");
+	json_array_foreach(json_object_get(rollout, "steps"), i, step)
+	{
+		done += !strcmp(member_text(step, "state"), "done");
+	}
 	return done;
 }
 
@@ -175,8 +177,11 @@ const char *rollout_view_unit(const json_t *rollout, const char *name)
 	const json_t *metrics = json_object_get(json_object_get(rollout, "analysis"), "metrics"), *metric;
 	size_t i;
 
-	json_array_foreach(metrics, i,
-			   metric) if (!strcmp(member_text(metric, "name"), name)) return member_text(metric, "unit");
+	json_array_foreach(metrics, i, metric)
+	{
+		if (!strcmp(member_text(metric, "name"), name))
+			return member_text(metric, "unit");
+	}
 	return "";
 }
 
@@ -207,7 +212,7 @@ const char *rollout_view_verdict(const json_t *metric, char text[VERDICT_SIZE])
 {
 	snprintf(text, VERDICT_SIZE, "%.24s%s%s", member_text(metric, "verdict"),
 		 json_is_true(json_object_get(metric, "proven")) ? ", proven" : "",
-		 json_is_true(json_object_get(metric, "dry_run")) ? " (dry run)" : "");
+		 json_is_true(json_object_get(metric, "dry_run")) ? ", dry" : "");
 	return text;
 }
 

@@ -62,7 +62,7 @@ const char *rollout_view_quantity(const char *unit, const json_t *value, char te
 #define BOUNDS_SIZE (2 * QUANTITY_SIZE + 4)
 const char *rollout_view_bounds(const char *unit, const json_t *low, const json_t *high, char text[BOUNDS_SIZE]);
 
-/* "fail, proven", "pass (dry run)" */
+/* "fail, proven", "pass, dry" */
 #define VERDICT_SIZE 48
 const char *rollout_view_verdict(const json_t *metric, char text[VERDICT_SIZE]);
 

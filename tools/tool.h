@@ -76,7 +76,7 @@ struct invocation {
 	bool full;
 	const char *rollout; /* decimal, at least 1 */
 	bool samples;
-	uint32_t timeout_s;  /* 0: none */
+	uint32_t timeout_s; /* 0: none */
 	const char *recorded;
 	const char *stable;
 	const char *candidate;
