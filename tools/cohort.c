@@ -89,10 +89,9 @@ const struct command command_cohort = {
 		    "| list [SERVICE]",
 	.summary = "pin clients to a variant by their source prefix",
 	.help = "Connections from PREFIX go to VARIANT whatever the weights say. Prefixes of one service may not\n"
-		"overlap. Adding and removing a rule moves new connections only; older ones do as drain.on_change "
-		"says.\n"
-		"A cohort that expires is removed by headgated. Adding one again changes what is said of it and\n"
-		"leaves the rest as it is; --expires never takes an expiry away.\n\n"
+		"overlap. When a rule comes or goes, older connections do as drain.on_change says. headgated removes\n"
+		"a rule that expires. Adding one again changes the options that are given; \"\" takes an owner or a\n"
+		"note away.\n\n"
 		"Example:\n  headgate cohort add llm 10.9.0.0/16 canary --owner search --expires 2h",
 	.options = OPTION_OWNER | OPTION_NOTE | OPTION_EXPIRES,
 	.arguments_min = 1,
