@@ -6,6 +6,7 @@
 
 #include "backends.h"
 #include "cohorts.h"
+#include "drain.h"
 #include "lookups.h"
 #include "remembered.h"
 #include "service.h"
@@ -345,10 +346,7 @@ static void decide_resets(struct splitter *sp, const struct placed_service *s, c
 
 		if (!id || id == ids[slot] || (b->resetting == s->resets && b->reset_began_ns == s->now_ns))
 			continue;
-		b->resetting = s->resets;
-		b->reset_began_ns = s->now_ns;
-		b->reset_done_pass = 0;
-		__atomic_store_n(&datapath_backend(sp->datapath, id)->reset_below, 0, __ATOMIC_RELAXED);
+		drain_decide(sp, id, s->resets, s->now_ns);
 	}
 }
 
@@ -605,7 +603,7 @@ static int put_in_force(struct splitter *sp, const struct placed_service *s, con
 	if (!error)
 		error = install_tables(sp, s, now_s, moved);
 	if (!error)
-		error = cohorts_apply(sp, s->id, s->model, now_s);
+		error = cohorts_apply(sp, s->id, s->model, s->resets, s->now_ns);
 	if (!error)
 		error = datapath_update(sp->datapath, MAP_VIPS, &key, &s->id);
 	if (error)

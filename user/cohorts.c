@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "backends.h"
+#include "drain.h"
+
 static struct cohort_key key_of(uint32_t service, const struct prefix *source)
 {
 	return (struct cohort_key){.prefix_bits = 32 + source->bits, .service = service, .source = source->address};
@@ -65,10 +68,36 @@ static void drop_rule(struct splitter *sp, struct service_state *state, struct c
 	*rule = state->cohorts[--state->cohort_count];
 }
 
-/* Sends new connections of a rule's members to @fresh. */
-static int change_rule(struct splitter *sp, struct cohort_state *rule, uint32_t fresh, const struct service_model *s,
-		       uint32_t now_s)
+/* How a service's rules are brought to what its model says. */
+struct change {
+	struct splitter *sp;
+	uint32_t service;
+	const struct service_model *model;
+	bool resets;
+	uint64_t now_ns;
+};
+
+/*
+ * Members who leave a variant, or the service's table, have their connections reset. Where they stay nothing is
+ * decided, unlike for slots: a cohort that comes or goes must not stop what a rollback is resetting.
+ */
+static void reset_members(const struct change *c, uint32_t left)
 {
+	const struct service_state *state = &c->sp->services[c->service];
+	struct id_list ids;
+
+	if (!c->resets)
+		return;
+	ids = backends_of(c->sp, c->model->name, left == COHORT_SERVICE ? NULL : state->variant[left]);
+	for (uint32_t i = 0; i < ids.count; i++)
+		drain_decide(c->sp, ids.id[i], true, c->now_ns);
+}
+
+/* Sends new connections of a rule's members to @fresh. */
+static int change_rule(const struct change *c, struct cohort_state *rule, uint32_t fresh)
+{
+	const struct service_model *s = c->model;
+	uint32_t now_s = c->now_ns / 1000000000;
 	struct cohort value = rule->value;
 	int error;
 
@@ -78,9 +107,10 @@ static int change_rule(struct splitter *sp, struct cohort_state *rule, uint32_t 
 		value.fresh = fresh;
 		value.tracked = s->forward != FORWARD_NAT;
 	}
-	error = datapath_update(sp->datapath, MAP_COHORTS, &rule->key, &value);
+	error = datapath_update(c->sp->datapath, MAP_COHORTS, &rule->key, &value);
 	if (error || value.fresh == rule->value.fresh)
 		return error;
+	reset_members(c, rule->value.fresh);
 	rule->value = value;
 	rule->deadline_s = now_s + s->drain_timeout_s;
 	rule->limit_s = now_s + s->drain_limit_s;
@@ -144,28 +174,30 @@ static void set_flag(struct splitter *sp, uint32_t service)
 	__atomic_store_n(&kernel->flags, flags, __ATOMIC_RELEASE);
 }
 
-static int apply_wanted(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s)
+static int apply_wanted(const struct change *c)
 {
-	struct service_state *state = &sp->services[service];
+	struct service_state *state = &c->sp->services[c->service];
 	int error = 0;
 
-	for (size_t i = 0; i < s->cohort_count && !error; i++) {
-		struct cohort_key key = key_of(service, &s->cohorts[i].source);
+	for (size_t i = 0; i < c->model->cohort_count && !error; i++) {
+		const struct cohort_model *wanted = &c->model->cohorts[i];
+		struct cohort_key key = key_of(c->service, &wanted->source);
 		struct cohort_state *rule = find_rule(state, &key);
 
 		if (!rule)
 			rule = add_rule(state, &key);
 		if (!rule)
 			return -ENOMEM;
-		error = change_rule(sp, rule, variant_index(state, s->cohorts[i].variant), s, now_s);
+		error = change_rule(c, rule, variant_index(state, wanted->variant));
 	}
 	return error;
 }
 
-int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s)
+int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, bool resets, uint64_t now_ns)
 {
+	const struct change change = {sp, service, s, resets, now_ns};
 	struct service_state *state = &sp->services[service];
-	int error = apply_wanted(sp, service, s, now_s);
+	int error = apply_wanted(&change);
 
 	for (size_t i = 0; i < state->cohort_count; i++)
 		state->cohorts[i].leaving = !rule_wanted(&state->cohorts[i], service, s);
@@ -174,7 +206,7 @@ int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_mo
 
 		if (!rule->leaving)
 			continue;
-		error = change_rule(sp, rule, fresh_without(state, rule), s, now_s);
+		error = change_rule(&change, rule, fresh_without(state, rule));
 		if (!error && rule_is_done(state, rule))
 			drop_rule(sp, state, rule);
 	}

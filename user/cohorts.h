@@ -9,8 +9,13 @@
  * change stay where they were, until it settles.
  */
 
-/* Brings the rules of a service to what @s says; the tables of the variants are installed. 0 or -errno. */
-int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, uint32_t now_s);
+/**
+ * cohorts_apply - bring the rules of a service to what @s says
+ * @resets: connections of members that are to be elsewhere now are reset, at the service's pace
+ *
+ * The tables of the variants are installed. Return: 0 or -errno.
+ */
+int cohorts_apply(struct splitter *sp, uint32_t service, const struct service_model *s, bool resets, uint64_t now_ns);
 
 /* The rule that a client is under, or NULL. */
 struct cohort_state *cohorts_find(struct splitter *sp, uint32_t service, const struct address *client);

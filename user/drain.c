@@ -30,7 +30,18 @@ static void set_share(struct splitter *sp, uint32_t id, uint16_t share)
 	__atomic_store_n(&datapath_backend(sp->datapath, id)->reset_below, share, __ATOMIC_RELAXED);
 }
 
-/* Where flows have no state nobody knows of silent connections: they may be there for as long as slots are tracked. */
+void drain_decide(struct splitter *sp, uint32_t backend, bool resets, uint64_t now_ns)
+{
+	struct backend_state *b = &sp->backends[backend];
+
+	b->resetting = resets;
+	b->reset_began_ns = now_ns;
+	b->reset_done_pass = 0;
+	set_share(sp, backend, 0);
+}
+
+/* Where flows have no state nobody knows of silent connections: they may be there for as long as slots are tracked,
+ * or a cohort's rule is. */
 static bool may_be_silent(struct splitter *sp, uint32_t id)
 {
 	uint32_t service = datapath_backend(sp->datapath, id)->service;
@@ -39,6 +50,9 @@ static bool may_be_silent(struct splitter *sp, uint32_t id)
 		return false;
 	for (uint32_t index = 0; index < TABLES; index++)
 		if (splitter_table(sp, service, index)->base != ROW_NONE)
+			return true;
+	for (size_t i = 0; i < sp->services[service].cohort_count; i++)
+		if (sp->services[service].cohorts[i].value.tracked)
 			return true;
 	return false;
 }

@@ -12,6 +12,9 @@
  */
 uint16_t drain_share(uint64_t began_ns, uint64_t now_ns, uint32_t pace_permille);
 
+/* Connections that are not where they would be sent now leave a backend from @now_ns on (@resets), or stay. */
+void drain_decide(struct splitter *sp, uint32_t backend, bool resets, uint64_t now_ns);
+
 /* Moves every drain on, and ends those whose last connections are gone. Called some times a second. */
 void drain_step(struct splitter *sp, uint64_t now_ns);
 
