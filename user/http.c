@@ -182,8 +182,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		arrival->connection = connection;
 		return MHD_YES;
 	}
-	if (arrival->answered)
-		return answer_text(connection, arrival->answer ? 200 : 500, TAKE_PTR(arrival->answer));
+	if (arrival->answered) {
+		/* Not in the call: what is taken in one argument may be gone in another. */
+		status = arrival->answer ? 200 : 500;
+		return answer_text(connection, status, TAKE_PTR(arrival->answer));
+	}
 	if (*upload_bytes)
 		return take_upload(arrival, upload, upload_bytes);
 	if (arrival->too_large)
