@@ -391,10 +391,10 @@ static void draw_foot(const json_t *rollout, const char *message)
 {
 	const char *state = member_text(rollout, "state");
 
-	if (*message)
-		put(LINES - 1, 0, COLS, A_BOLD, "%s", message);
-	else if (rollout_view_is_over(rollout))
+	if (rollout_view_is_over(rollout))
 		put(LINES - 1, 0, COLS, look_of_state(state), "the rollout is over: %s; press a key", state);
+	else if (*message)
+		put(LINES - 1, 0, COLS, A_BOLD, "%s", message);
 	else
 		put(LINES - 1, 0, COLS, A_REVERSE, "q leave   %s   %sx roll back",
 		    !strcmp(state, "Paused") ? "p resume" : "p pause",

@@ -133,7 +133,8 @@ void watch_tell(const json_t *before, const json_t *report, void (*tell)(void *c
 	const json_t *was = json_object_get(before, "rollout"), *is = json_object_get(report, "rollout");
 	bool other = !was || !same_count(was, is, "id");
 
-	if (!other && has_analysed(was, is))
+	/* Of the one that ended a step, the step's end tells. */
+	if (!other && has_analysed(was, is) && same_count(was, is, "step"))
 		tell_one(print_analysis, is, tell, context);
 	if (other || has_moved(was, is))
 		tell_one(print_move, is, tell, context);
