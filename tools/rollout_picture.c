@@ -53,6 +53,20 @@ static void put(int y, int x, int width, attr_t look, const char *format, ...)
 	attroff(look);
 }
 
+/* A sentence that may need a second line; broken between words. */
+static void put_in_two(int y, attr_t look, const char *text)
+{
+	int cut = strlen(text);
+
+	if (cut > COLS) {
+		for (cut = COLS; cut && text[cut] != ' ';)
+			cut--;
+		cut = cut ?: COLS;
+		put(y + 1, 0, COLS, look, "%s", text + cut + (text[cut] == ' '));
+	}
+	put(y, 0, COLS, look, "%.*s", cut, text);
+}
+
 static attr_t color(short number)
 {
 	return has_colors() ? COLOR_PAIR(number) : A_NORMAL;
@@ -66,7 +80,7 @@ static attr_t look_of_verdict(const char *verdict)
 		return color(COLOR_RED) | A_BOLD;
 	if (!strcmp(verdict, "inconclusive") || !strcmp(verdict, "not proven"))
 		return color(COLOR_YELLOW);
-	return strcmp(verdict, "-") && strcmp(verdict, "none") ? color(COLOR_MAGENTA) : A_NORMAL;
+	return *verdict && strcmp(verdict, "none") && strcmp(verdict, "control") ? color(COLOR_MAGENTA) : A_NORMAL;
 }
 
 static attr_t look_of_state(const char *state)
@@ -113,7 +127,7 @@ static void draw_head(const struct watch *w, const json_t *rollout)
 	if (w->away)
 		put(1, COLS > 44 ? COLS - 44 : 0, 44, color(COLOR_RED) | A_BOLD,
 		    " headgated has not answered for %.0f s; waiting", watch_now_s() - w->away_s);
-	put(2, 0, COLS, A_DIM, "%s", member_text(rollout, "cause"));
+	put_in_two(2, A_DIM, member_text(rollout, "cause"));
 }
 
 static void draw_ladder(const json_t *rollout, int y, int rows)
@@ -167,9 +181,10 @@ static void draw_clocks(const struct watch *w, const json_t *rollout, int y)
 	const json_t *deadline = json_object_get(rollout, "deadline_in_s");
 	double interval = member_number(analysis, "interval_s");
 	char text[QUANTITY_SIZE], step[QUANTITY_SIZE];
-	const char *last = member_text(analysis, "last");
+	const char *last = rollout_view_last(rollout) ?: "";
 
-	put(y, LADDER_WIDTH, COLS, look_of_verdict(last), "analysis %llu: %s", member_count(analysis, "made"), last);
+	put(y, LADDER_WIDTH, COLS, look_of_verdict(last), "analysis %llu%s%s", member_count(analysis, "made"),
+	    *last ? ": " : "", last);
 	put(y, LADDER_WIDTH + 28, COLS, A_NORMAL, "failed checks %llu of %llu", member_count(analysis, "failures"),
 	    member_count(analysis, "failure_limit"));
 	if (json_is_number(next) && interval > 0) {

@@ -77,7 +77,7 @@ static void print_metrics(const json_t *metrics)
 	static const char *const headings[] = {"METRIC", "VERDICT",  ">CANDIDATE", "BOUNDS",    ">SAMPLES",   ">STABLE",
 					       "BOUNDS", ">SAMPLES", "ALLOWED",    ">EVIDENCE", ">PROVEN AT", NULL};
 	_cleanup_(listing_freep) struct listing *l = listing_open(headings);
-	char verdict[VERDICT_SIZE];
+	char verdict[VERDICT_SIZE], text[QUANTITY_SIZE];
 	const json_t *metric;
 	size_t i;
 
@@ -90,7 +90,7 @@ static void print_metrics(const json_t *metrics)
 		add_side(l, metric, "candidate");
 		add_side(l, metric, "stable");
 		listing_add(l, "%s", member_text(metric, "limit"));
-		listing_add(l, "%.3g", member_number(metric, "evidence"));
+		listing_add(l, "%s", rollout_view_evidence(metric, text));
 		listing_add(l, "%.4g", member_number(metric, "needed"));
 	}
 	putchar('\n');
@@ -161,8 +161,8 @@ static void print_analysis(const json_t *rollout)
 	}
 	print_metrics(json_object_get(analysis, "metrics"));
 	printf("analyses: %llu", member_count(analysis, "made"));
-	if (json_is_string(json_object_get(analysis, "last")))
-		printf(", the last in this step: %s", member_text(analysis, "last"));
+	if (rollout_view_last(rollout))
+		printf(", the last in this step: %s", rollout_view_last(rollout));
 	printf(", failed checks: %llu of %llu", member_count(analysis, "failures"),
 	       member_count(analysis, "failure_limit"));
 	if (json_is_number(next))

@@ -31,19 +31,21 @@ enum exit_code rollout_view_exit(const json_t *rollout)
 	return has_state(rollout, "Succeeded") ? EXIT_DONE : EXIT_REFUSED;
 }
 
-/* A duration of a plan, where zeros behind it would only distract: "10m", "1h30m". */
+/* A duration of a plan, as it would be written there: "500ms", "10m", "1h30m". */
 static const char *format_planned(double seconds, char text[QUANTITY_SIZE])
 {
 	unsigned long long s = seconds;
 	size_t length = 0;
 
-	if (seconds < 60 || s % 60)
-		return format_duration(seconds, text);
 	text[0] = '\0';
+	if (seconds < 1)
+		snprintf(text, QUANTITY_SIZE, "%.4gms", seconds * 1e3);
 	if (s >= 3600)
 		length = snprintf(text, QUANTITY_SIZE, "%lluh", s / 3600);
-	if (s % 3600)
-		snprintf(text + length, QUANTITY_SIZE - length, "%llum", s % 3600 / 60);
+	if (s % 3600 >= 60)
+		length += snprintf(text + length, QUANTITY_SIZE - length, "%llum", s % 3600 / 60);
+	if (s % 60)
+		snprintf(text + length, QUANTITY_SIZE - length, "%llus", s % 60);
 	return text;
 }
 
@@ -206,6 +208,23 @@ const char *rollout_view_bounds(const char *unit, const json_t *low, const json_
 	snprintf(text, BOUNDS_SIZE, "%s..%s", json_is_number(low) ? rollout_view_quantity(unit, low, from) : "",
 		 json_is_number(high) ? rollout_view_quantity(unit, high, to) : "");
 	return text;
+}
+
+const char *rollout_view_evidence(const json_t *metric, char text[QUANTITY_SIZE])
+{
+	double evidence = member_number(metric, "evidence");
+
+	if (!json_is_number(json_object_get(metric, "evidence")))
+		return "-";
+	snprintf(text, QUANTITY_SIZE, evidence > 1e6 ? ">1e6" : "%.3g", evidence);
+	return text;
+}
+
+const char *rollout_view_last(const json_t *rollout)
+{
+	const char *last = json_string_value(json_object_get(json_object_get(rollout, "analysis"), "last"));
+
+	return last && strcmp(last, "none") ? last : NULL;
 }
 
 const char *rollout_view_verdict(const json_t *metric, char text[VERDICT_SIZE])

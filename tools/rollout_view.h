@@ -62,6 +62,12 @@ const char *rollout_view_quantity(const char *unit, const json_t *value, char te
 #define BOUNDS_SIZE (2 * QUANTITY_SIZE + 4)
 const char *rollout_view_bounds(const char *unit, const json_t *low, const json_t *high, char text[BOUNDS_SIZE]);
 
+/* An e-value: "12.3", ">1e6". */
+const char *rollout_view_evidence(const json_t *metric, char text[QUANTITY_SIZE]);
+
+/* Verdict of the newest analysis in this step; NULL: there was none. */
+const char *rollout_view_last(const json_t *rollout);
+
 /* "fail, proven", "pass, dry" */
 #define VERDICT_SIZE 48
 const char *rollout_view_verdict(const json_t *metric, char text[VERDICT_SIZE]);

@@ -61,11 +61,13 @@ test_what_changes_is_drawn_and_logged()
 	reports
 	person <<-END
 		see analysis 12: pass
+		$(make_report analysis.made=13)
+		see analysis 13: pass +failed checks
+		see rollout 7: analysis 13: pass
 		$(make_report step=2 cause="'\"the analysis passed\"'" analysis.made=13 share.asked=25.0 share.slots=25.0)
 		see ^✓  2  weight 5 %
 		see ^▶  3  pause
 		see asked +25.0 %
-		see rollout 7: analysis 13: pass
 		see step 3 of 5 .pause for 10m., canary 25 %: the analysis passed
 		$(make_report step=2 analysis.made=14 analysis.last="'\"fail\"'" analysis.metrics.0.verdict="'\"fail\"'" analysis.metrics.0.proven=true analysis.metrics.0.why="'\"9 % beside 1 %\"'")
 		see analysis 14: fail; error-rate: 9 % beside 1 %
