@@ -120,9 +120,13 @@ static void resume(struct arrival *arrival)
 static void on_errand_done(void *context, char *text)
 {
 	struct arrival *arrival = context;
+	struct http *h = arrival->http;
 
 	arrival->answer = text;
 	resume(arrival);
+	/* A resumed connection wakes nobody by itself. */
+	sd_event_source_set_time_relative(h->timer, 0);
+	sd_event_source_set_enabled(h->timer, SD_EVENT_ONESHOT);
 }
 
 /* The connection waits until the errand is done; nothing of it ends meanwhile. */
