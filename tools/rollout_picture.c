@@ -419,7 +419,7 @@ static void draw_foot(const json_t *rollout, const char *message)
 void watch_draw(const struct watch *w, const struct watch_log *log, const char *message)
 {
 	const json_t *rollout = watch_rollout(w), *waits = json_object_get(rollout, "waits_for");
-	int steps = json_array_size(json_object_get(rollout, "steps")), y = 4, rows = LINES - 14;
+	int steps = json_array_size(json_object_get(rollout, "steps")), y = LINES < 28 ? 4 : 5, rows = LINES - 10 - y;
 
 	erase();
 	draw_head(w, rollout);

@@ -208,6 +208,9 @@ test_watch_by_lines_follows_a_rollout_that_fails_by_itself()
 	weights_are judged 100 0
 	said 0 "fail, proven" "failed-handshakes: " "analyses: " -- rollout status judged
 	said 0 "fail" "failed-handshakes" -- rollout history judged --rollout 5
+	lab_headgate rollout history judged --rollout 5 --samples -o json >"$LAB/recorded.json"
+	said 0 "the analysis failed: failed-handshakes" "Failed by analysis" -- rollout simulate judged \
+		--config "$LAB/headgate.yaml" --recorded "$LAB/recorded.json"
 	wait
 	lab_nginx canary1 canary
 }
