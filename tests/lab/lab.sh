@@ -429,12 +429,14 @@ lab_interfaces() # INTERFACE...
 	echo "interfaces: [$list]"
 }
 
-# Starts headgated on a configuration, and waits until its API answers.
+# Starts headgated on a configuration, and waits until its API answers. LAB_UNDER: a command that becomes what it is given,
+# such as env or unshare.
 lab_splitter() # CONFIG [OPTION...]
 {
 	local config=$1
 	shift
-	lab_start splitter headgated "$LAB_BUILD/headgated" --config "$config" --socket "$LAB/api.sock" \
+	# shellcheck disable=SC2086 # several words
+	lab_start splitter headgated ${LAB_UNDER:-} "$LAB_BUILD/headgated" --config "$config" --socket "$LAB/api.sock" \
 		--pins "$LAB/bpf/headgate" --state "$LAB/state.json" "$@"
 	if ! LAB_WAIT_S=30 lab_wait "headgated" lab_api_or_end || ! lab_pid headgated >/dev/null; then
 		echo "headgated does not answer:" >&2
@@ -499,6 +501,12 @@ lab_fail() # WHAT [DETAIL...]
 
 # --- tests ------------------------------------------------------------------------------------------------------------
 
+# What a suite has to say beside its cases, such as how long something took.
+lab_tell() # TEXT...
+{
+	echo "# $*" >>"$LAB/told"
+}
+
 # Runs the functions test_* of the calling script, in its order, each in a shell of its own that stops at the first
 # failure. A function's name is what it shows. LAB_FILTER: only those whose name contains it.
 lab_run_tests() # PREFIX
@@ -520,6 +528,7 @@ lab_run_tests() # PREFIX
 		sed 's/^/# /' "$LAB/test.$number"
 		[ ! -s "$LAB/headgated.err" ] || tail -n 10 "$LAB/headgated.err" | sed 's/^/# headgated: /'
 	done
+	[ ! -e "$LAB/told" ] || cat "$LAB/told"
 	# Only a build with SAN=1 ever says such.
 	if grep -H -A 20 -E 'Sanitizer|runtime error:' "$LAB"/*.err 2>/dev/null; then
 		failed=1
