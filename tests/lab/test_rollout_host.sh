@@ -1,0 +1,174 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What the host does to a rollout: clocks that jump, a disk that is full.
+set -eu
+# shellcheck source=tests/lab/lab.sh
+. "$(dirname "$0")/lab.sh"
+# shellcheck source=tests/lab/rollout.sh
+. "$(dirname "$0")/rollout.sh"
+
+ROLLOUT_PORTS="8000 8001"
+ROLLOUT_PORT=([timed]=8000 [approved]=8001)
+
+service() # NAME STEPS
+{
+	rollout_service "$1" "${ROLLOUT_PORT[$1]}" nat <<-END
+		rollout: {strategy: canary, stable: blue, candidate: canary, steps: $2, progress_deadline: 2h}
+	END
+}
+
+configuration()
+{
+	lab_interfaces front back
+	printf 'services:\n'
+	service timed '[{weight: 10}, {pause: 1h}, {weight: 100}]'
+	service approved '[{weight: 10}, {pause: approval}, {weight: 100}]'
+}
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+# A CLOCK_REALTIME that is so many seconds off as $LAB/offset says.
+realtime_that_jumps()
+{
+	cc -shared -fPIC -O2 -x c -o "$LAB/realtime.so" - <<-END
+		#include <fcntl.h>
+		#include <stddef.h>
+		#include <stdlib.h>
+		#include <sys/syscall.h>
+		#include <sys/time.h>
+		#include <time.h>
+		#include <unistd.h>
+
+		static long offset(void)
+		{
+			char text[32] = "";
+			int fd = open("$LAB/offset", O_RDONLY | O_CLOEXEC);
+
+			if (fd < 0)
+				return 0;
+			if (read(fd, text, sizeof(text) - 1) < 0)
+				text[0] = 0;
+			close(fd);
+			return atol(text);
+		}
+
+		int clock_gettime(clockid_t clock, struct timespec *ret)
+		{
+			int failed = syscall(SYS_clock_gettime, clock, ret);
+
+			if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+				ret->tv_sec += offset();
+			return failed;
+		}
+
+		int gettimeofday(struct timeval *restrict ret, void *restrict zone)
+		{
+			struct timespec now;
+
+			(void)zone;
+			clock_gettime(CLOCK_REALTIME, &now);
+			ret->tv_sec = now.tv_sec;
+			ret->tv_usec = now.tv_nsec / 1000;
+			return 0;
+		}
+
+		time_t time(time_t *ret)
+		{
+			struct timespec now;
+
+			clock_gettime(CLOCK_REALTIME, &now);
+			if (ret)
+				*ret = now.tv_sec;
+			return now.tv_sec;
+		}
+	END
+}
+
+step_ran()
+{
+	lab_json 'd["rollout"]["step_ran_s"]' "$(rollout_report timed)"
+}
+
+# It waits in its step, whose clock goes on from where it was: what jumped does not count, but for 5 s at most.
+pauses_on() # RAN-BEFORE
+{
+	rollout_is timed 'r["state"] == "Progressing" and r["step"] == 1'
+	rollout_wait timed "r['step_ran_s'] > $1"
+	rollout_is timed "$1 < r['step_ran_s'] < $1 + 60"
+	rollout_weights_are timed "blue 90, canary 10"
+}
+
+test_a_clock_that_is_set_moves_nothing()
+{
+	local offset ran
+	echo 0 >"$LAB/offset"
+	LAB_UNDER="env LD_PRELOAD=$LAB/realtime.so ASAN_OPTIONS=verify_asan_link_order=0" rollout_splitter
+	rollout_done timed start
+	rollout_wait timed 'r["step"] == 1'
+	for offset in 40000000 -40000000 0; do
+		ran=$(step_ran)
+		echo $offset >"$LAB/offset"
+		sleep 0.3
+		pauses_on "$ran"
+	done
+}
+
+test_a_monotonic_clock_that_jumps_over_a_restart_moves_nothing()
+{
+	local ran
+	ran=$(step_ran)
+	lab_stop headgated KILL
+	LAB_UNDER="unshare --time --monotonic 36000" rollout_splitter
+	pauses_on "$ran"
+	ran=$(step_ran)
+	lab_stop headgated KILL
+	rollout_splitter # ten hours before
+	pauses_on "$ran"
+}
+
+# --- the journal's disk -----------------------------------------------------------------------------------------------
+
+fill_disk()
+{
+	dd if=/dev/zero bs=4k of="$disk/fill" 2>"$LAB/dd" || true
+}
+
+# What cannot be written is not done: neither by the machine nor for a person.
+test_nothing_is_done_that_cannot_be_journalled()
+{
+	local disk
+	lab_stop headgated
+	mkdir -p "$LAB/disk"
+	cat >"$LAB/on-disk" <<-END
+		#!/bin/sh
+		mount -t tmpfs -o size=3m disk $LAB/disk && exec "\$@" --journal $LAB/disk/rollouts.db
+	END
+	chmod 755 "$LAB/on-disk"
+	LAB_UNDER="unshare --mount $LAB/on-disk" lab_splitter "$LAB/headgate.yaml"
+	lab_wait "every next hop" rollout_hops_known
+	disk=/proc/$(lab_pid headgated)/root$LAB/disk
+	rollout_done approved start
+	rollout_wait_state approved WaitingApproval
+	rollout_weights_are approved "blue 90, canary 10"
+	fill_disk
+	rollout_do approved approve >"$LAB/answer"
+	sleep 0.5
+	rollout_weights_are approved "blue 90, canary 10"
+	lab_wait "a warning" warned_of_journal
+	rm "$disk/fill"
+	rollout_is approved 'r["state"] != "WaitingApproval"' 2>"$LAB/no" || rollout_do approved approve >"$LAB/answer"
+	rollout_wait_state approved Succeeded
+	rollout_weights_are approved "blue 0, canary 100"
+}
+
+warned_of_journal()
+{
+	lab_assert 'any("journal" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
+}
+
+lab_begin
+configuration >"$LAB/headgate.yaml"
+rollout_hosts nat
+realtime_that_jumps
+lab_run_tests "rollout host"
