@@ -10,6 +10,8 @@ LAB_BUILD=$(realpath "${1:-build}")
 . "$(dirname "$0")/lab.sh"
 # shellcheck source=tests/lab/shadow.sh
 . "$(dirname "$0")/shadow.sh"
+# shellcheck source=tests/lab/rollout.sh
+. "$(dirname "$0")/rollout.sh"
 
 vip=10.0.0.10
 target=(--url-host "$vip" --port 8000)
@@ -44,6 +46,9 @@ services()
 	lab_api GET /v1/services
 }
 
+ROLLOUT_PORTS=8100
+ROLLOUT_PORT=([wiki]=8100)
+
 opened='sum(v["opened"] for v in %s["services"][0]["variants"])'
 # shellcheck disable=SC2059 # a format on purpose
 opened_grew=$(printf "$opened - $opened" d before)
@@ -68,6 +73,20 @@ begin()
 		      canary: {weight: 0, backends: [10.20.0.15:8000]}
 		    shadow: {backends: [10.20.0.21:8000], sample: 0}
 	END
+	rollout_service wiki 8100 nat >>"$LAB/headgate.yaml" <<-END
+		rollout:
+		  strategy: canary
+		  stable: blue
+		  candidate: canary
+		  steps: [{weight: 10}, {weight: 50}, {weight: 100}]
+		  analysis:
+		    interval: 1s
+		    min_samples: 20
+		    metrics:
+		      - {name: error-rate, source: dataplane, compare: stable, tolerance: 1.25}
+		      - {name: first-byte-p95, source: dataplane, compare: stable, tolerance: 1.0}
+	END
+	for host in blue1 canary1; do rollout_serve $host; done
 	lab_splitter "$LAB/headgate.yaml"
 	lab_hops_known
 }
@@ -160,6 +179,52 @@ lab_exec splitter curl -sS -o "$LAB_BUILD/metrics.prom" http://127.0.0.1:9850/me
 lab_headgate services web | sed -n '/^VARIANT/,/^$/p' | sed 's/^/   | /'
 tell "$(grep -c '^headgate_' "$LAB_BUILD/metrics.prom") series"
 
+# Watches a rollout from its start to its end: each step is told as it is reached.
+follow() # SERVICE
+{
+	local told='' now
+	until now=$(lab_json '"%s, step %d of %d" % (d["rollout"]["state"], min(d["rollout"]["step"] + 1, len(d["rollout"]["steps"])),
+		len(d["rollout"]["steps"]))' "$(rollout_report "$1")"); [[ $now =~ ^(Succeeded|Failed|Aborted) ]]; do
+		[ "$now" = "$told" ] || tell "$now"
+		told=$now
+		[ $SECONDS -lt $((begun + 20)) ] || break
+		sleep 0.05
+	done
+	tell "$(lab_json 'd["rollout"]["state"] + ": " + d["rollout"]["cause"]' "$(rollout_report "$1")")"
+}
+
+say "Rollout: headgate rollout start wiki, of a canary that answers 20 % of its requests with an error; 400 new connections a second."
+rollout_set canary1 "errors=0.2" >"$LAB/set"
+rollout_load_start wiki wiki@400
+begun=$SECONDS
+lab_headgate rollout start wiki | sed 's/^/   | /'
+follow wiki
+bad_state=$(lab_json 'd["rollout"]["state"]' "$(rollout_report wiki)")
+sleep 0.3
+bad=$(rollout_history wiki | "$rollout_client" outcome --log "$LAB/wiki.connections" --service wiki)
+bad_served=$(rollout_server_says canary1 8100)
+tell "$(lab_json '"%d connections reached it, %d met an error; the last one began %s ms after the first error" % (
+	d["to_candidate"], d["errors"], d["ms"])' "$bad")"
+claim "the bad canary was rolled back by itself, and all traffic is on blue" \
+	'd["state"] == "Failed" and d["last_share"] == 0 and set(d["after"]["variants"]) == {"blue"} and d["after"]["requests"] > 50' \
+	"$(lab_json 'json.dumps(bad | {"state": d["rollout"]["state"], "last_share": d["rollout"]["share"]["slots"]})' \
+		"$(rollout_report wiki)" bad="$bad")"
+claim "its server counted as many connections as the clients" 'd["to_candidate"] == server["opened"]' "$bad" server="$bad_served"
+
+say "Rollout: the canary has been mended; headgate rollout retry wiki."
+rollout_set canary1 "errors=0" >"$LAB/set"
+begun=$SECONDS
+lab_headgate rollout retry wiki | sed 's/^/   | /'
+follow wiki
+sleep 0.3
+good=$(rollout_history wiki | "$rollout_client" outcome --log "$LAB/wiki.connections" --service wiki)
+good_state=$(lab_json 'd["rollout"]["state"]' "$(rollout_report wiki)")
+rollout_load_stop wiki >"$LAB/wiki.end"
+claim "the good one was promoted step by step, and has all traffic" \
+	'd["path"][:2] == ["Progressing 0", "Progressing 1"] and d["path"][-1].startswith("Succeeded") and
+		set(d["after"]["variants"]) == {"canary"} and d["after"]["requests"] > 50' "$good"
+claim "no connection failed in either" 'd["failed"] == 0' "$(cat "$LAB/wiki.end")"
+
 lab_json 'json.dumps({
 	"requests": d["requests"], "failed": d["failed"],
 	"split": {name: d["variants"].get(name, 0) for name in ("blue", "canary")}, "kernel_opened": kernel_opened,
@@ -168,9 +233,12 @@ lab_json 'json.dumps({
 	"daemon_killed": {"requests": orphaned["requests"], "failed": orphaned["failed"]},
 	"restarted": {"adopted": status["adopted"], "failed": restarted["failed"]},
 	"shadow": {"mirrored": shadow["eligible"], "complete": truth["shadow"]["same"], "leaked": leaked["leaked"],
-		"production_failed": production["failed"]}})' "$split" kernel_opened="$kernel_opened" \
+		"production_failed": production["failed"]},
+	"rollout": {"bad": {"verdict": {"Failed": "rolled back"}.get(bad_state, bad_state), "connections_to_bad": bad["to_candidate"], "ms": bad["ms"]},
+		"good": {"verdict": {"Succeeded": "promoted"}.get(good_state, good_state)}}})' "$split" kernel_opened="$kernel_opened" \
 	kept="$kept" load="$load" after="$after" command="$command" orphaned="$orphaned" status="$status" \
-	restarted="$restarted" shadow="$shadow" truth="$truth" leaked="$leaked" production="$production" >"$LAB_BUILD/demo.json"
+	restarted="$restarted" shadow="$shadow" truth="$truth" leaked="$leaked" production="$production" bad="$bad" \
+	bad_state="\"$bad_state\"" good_state="\"$good_state\"" >"$LAB_BUILD/demo.json"
 
 printf '\nMeasured: %s\n' "$(cat "$LAB_BUILD/demo.json")"
 if [ $violated -ne 0 ]; then
