@@ -260,10 +260,17 @@ rollout_tell_returned() # OF-WHAT RETURNED
 		d["verdict_after_fault_ms"], d["to_candidate_since_fault"], d["last_after_verdict_ms"])' "$2" what="\"$1\"")"
 }
 
-# Who reached the candidate between each transition and the next.
+# Who reached the candidate between each transition and the next; the last of which has to be old enough for some.
 rollout_steps() # LOAD SERVICE SHARE-OF-A-STEP...
 {
-	rollout_history "$2" | "$rollout_client" steps --log "$LAB/$1.connections" --service "$2" --share "${@:3}"
+	lab_wait "clients of $2's last step" rollout_steps_are_met "$@"
+}
+
+rollout_steps_are_met()
+{
+	local steps
+	steps=$(rollout_history "$2" | "$rollout_client" steps --log "$LAB/$1.connections" --service "$2" --share "${@:3}")
+	lab_assert 'd[-1]["answered"] >= 10' "$steps" && echo "$steps"
 }
 
 # When the newest rollout came to a state, on the clients' clock.
