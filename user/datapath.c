@@ -12,6 +12,7 @@
 #include "headgate.skel.h"
 #include "pins.h"
 #include "program.h"
+#include "program_pins.h"
 #include "quiesce.h"
 
 DEFINE_CLEANUP(struct headgate_bpf, headgate_bpf__destroy)
@@ -24,6 +25,7 @@ struct datapath {
 	struct limits limits;
 	int cpu_count;
 	int map_fd[DATAPATH_MAPS];
+	int program_fd[ENTRY_PROGRAMS];
 	/* Mapped arrays and their lengths in bytes. */
 	struct service *services;
 	struct backend *backends;
@@ -248,6 +250,46 @@ static void set_kind(struct headgate_bpf *skeleton, const struct program_kind *k
 	}
 }
 
+/* Keeps an fd beyond its object, unless it is kept already. */
+static int keep_fd(int fd, int *kept)
+{
+	if (*kept < 0)
+		*kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *kept < 0 ? -errno : 0;
+}
+
+/* Those of this build, unless they are loaded: so the kernel need not verify them again. */
+static int open_programs(struct datapath *dp)
+{
+	size_t bytes;
+	const void *object = headgate_bpf__elf_bytes(&bytes);
+
+	return program_pins_open(dp->pins, program_pins_build(object, bytes), dp->program_fd);
+}
+
+static int load_programs(struct datapath *dp)
+{
+	size_t bytes;
+	const void *object = headgate_bpf__elf_bytes(&bytes);
+	int error;
+
+	program_pins_remove(dp->pins);
+	error = headgate_bpf__load(dp->skeleton);
+	if (error)
+		return error;
+	const struct bpf_program *const programs[ENTRY_PROGRAMS] = {
+		[ENTRY_XDP] = dp->skeleton->progs.headgate_xdp,
+		[ENTRY_TC] = dp->skeleton->progs.headgate_tc,
+		[ENTRY_XDP_RECEIVE] = dp->skeleton->progs.headgate_xdp_receive,
+		[ENTRY_MIRROR] = dp->skeleton->progs.headgate_mirror,
+		[ENTRY_MIRROR_TC] = dp->skeleton->progs.headgate_mirror_tc,
+	};
+
+	for (size_t i = 0; i < ENTRY_PROGRAMS; i++)
+		error = error ?: keep_fd(bpf_program__fd(programs[i]), &dp->program_fd[i]);
+	return error ?: program_pins_make(dp->pins, program_pins_build(object, bytes), dp->program_fd);
+}
+
 static int load(struct datapath *dp, const struct limits *limits, struct refusal *why)
 {
 	int error;
@@ -260,8 +302,8 @@ static int load(struct datapath *dp, const struct limits *limits, struct refusal
 	bpf_map__set_autocreate(dp->skeleton->maps.chained, false);
 	set_kind(dp->skeleton, &(struct program_kind){BPF_XDP, BPF_F_XDP_HAS_FRAGS});
 	error = dp->adopted ? reuse_maps(dp) : set_pin_paths(dp);
-	if (!error)
-		error = headgate_bpf__load(dp->skeleton);
+	if (!error && !(dp->adopted && open_programs(dp) == 0))
+		error = load_programs(dp);
 	if (error && dp->adopted)
 		return refuse(why, -error,
 			      "cannot adopt what is pinned in %s: %s; it is another build's with the same ABI number: "
@@ -289,6 +331,7 @@ int datapath_open(const char *pins, const struct limits *limits, struct datapath
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(silent);
 	dp->lock = -1;
+	memset(dp->program_fd, -1, sizeof(dp->program_fd));
 	dp->cpu_count = libbpf_num_possible_cpus();
 	dp->pins = strdup(pins);
 	if (!dp->pins || dp->cpu_count < 1)
@@ -319,6 +362,8 @@ void datapath_close(struct datapath *dp)
 		munmap(dp->guard, array_bytes(sizeof(struct shadow_guard), 1));
 	if (dp->replay_counters)
 		munmap(dp->replay_counters, array_bytes(sizeof(struct shadow_counters), dp->limits.services));
+	for (size_t i = 0; i < ENTRY_PROGRAMS; i++)
+		closep(&dp->program_fd[i]);
 	headgate_bpf__destroy(dp->skeleton);
 	closep(&dp->lock);
 	free(dp->pins);
@@ -333,14 +378,6 @@ bool datapath_adopted(const struct datapath *dp)
 const struct limits *datapath_limits(const struct datapath *dp)
 {
 	return &dp->limits;
-}
-
-/* Keeps an fd beyond its object, unless it is kept already. */
-static int keep_fd(int fd, int *kept)
-{
-	if (*kept < 0)
-		*kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return *kept < 0 ? -errno : 0;
 }
 
 /* A chain_loader: XDP programs that chain, in an object of their own, that shares all maps but two with the others. */
@@ -383,8 +420,8 @@ static int load_chain(void *context, const struct program_kind *kind, struct cha
 static struct attach_programs programs_of(struct datapath *dp)
 {
 	return (struct attach_programs){
-		.xdp = bpf_program__fd(dp->skeleton->progs.headgate_xdp),
-		.tc = bpf_program__fd(dp->skeleton->progs.headgate_tc),
+		.xdp = dp->program_fd[ENTRY_XDP],
+		.tc = dp->program_fd[ENTRY_TC],
 		.load_chain = load_chain,
 		.context = dp,
 	};
@@ -422,14 +459,14 @@ int datapath_replay_segments(const struct datapath *dp)
 
 int datapath_receive_program(const struct datapath *dp)
 {
-	return bpf_program__fd(dp->skeleton->progs.headgate_xdp_receive);
+	return dp->program_fd[ENTRY_XDP_RECEIVE];
 }
 
 struct mirror_programs datapath_mirror_programs(const struct datapath *dp)
 {
 	return (struct mirror_programs){
-		.xdp = bpf_program__fd(dp->skeleton->progs.headgate_mirror),
-		.tc = bpf_program__fd(dp->skeleton->progs.headgate_mirror_tc),
+		.xdp = dp->program_fd[ENTRY_MIRROR],
+		.tc = dp->program_fd[ENTRY_MIRROR_TC],
 	};
 }
 

@@ -13,6 +13,7 @@
 #include "bpffs.h"
 #include "datapath.h"
 #include "mirror.h"
+#include "program_pins.h"
 
 /* Every map that is pinned: without one of them a data path is not whole. */
 static const char *const map_names[] = {
@@ -60,7 +61,7 @@ static const char *const map_names[] = {
 	"tc_parts",
 };
 
-static const char *folder_path(const char *pins, const char *folder, char path[PINS_PATH_SIZE])
+const char *pins_folder(const char *pins, const char *folder, char path[PINS_PATH_SIZE])
 {
 	snprintf(path, PINS_PATH_SIZE, "%s/v%d/%s", pins, HEADGATE_ABI, folder);
 	return path;
@@ -141,9 +142,9 @@ int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusa
 		datapath_remove(pins);
 		pinned = 0;
 	}
-	error = bpffs_make_folders(folder_path(pins, "maps", path));
+	error = bpffs_make_folders(pins_folder(pins, "maps", path));
 	for (size_t i = 0; !error && i < ARRAY_SIZE(hook_folders); i++)
-		error = bpffs_make_folders(folder_path(pins, hook_folders[i], path));
+		error = bpffs_make_folders(pins_folder(pins, hook_folders[i], path));
 	if (error)
 		return refuse(why, -error, "cannot make folders in %s: %s", pins, strerror(-error));
 	*ret_adopt = pinned > 0;
@@ -151,11 +152,10 @@ int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusa
 	return 0;
 }
 
-static int each_entry(const char *pins, const char *folder, void (*each)(const char *name, void *context),
-		      void *context)
+int pins_each(const char *pins, const char *folder, void (*each)(const char *name, void *context), void *context)
 {
 	char path[PINS_PATH_SIZE];
-	DIR *entries = opendir(folder_path(pins, folder, path));
+	DIR *entries = opendir(pins_folder(pins, folder, path));
 
 	if (!entries)
 		return -errno;
@@ -198,7 +198,7 @@ int datapath_each_interface(const char *pins, void (*each)(const char *interface
 	int error = 0;
 
 	for (size_t i = 0; !error && i < ARRAY_SIZE(hook_folders); i++)
-		error = each_entry(pins, hook_folders[i], list_interface, &list);
+		error = pins_each(pins, hook_folders[i], list_interface, &list);
 	if (list.short_of_memory)
 		error = -ENOMEM;
 	for (size_t i = 0; !error && i < list.count; i++)
@@ -233,20 +233,21 @@ int datapath_remove(const char *pins)
 	struct removal removal = {.pins = pins};
 	char path[PINS_PATH_SIZE];
 
-	if (access(folder_path(pins, "", path), F_OK))
+	if (access(pins_folder(pins, "", path), F_OK))
 		return -errno;
 	/* First: from here on packets pass. It needs the maps, by which it knows what is ours. */
 	datapath_each_interface(pins, detach_interface, &removal);
 	if (removal.error)
 		return removal.error;
 	for (size_t i = 0; i < ARRAY_SIZE(hook_folders); i++)
-		rmdir(folder_path(pins, hook_folders[i], path));
+		rmdir(pins_folder(pins, hook_folders[i], path));
 	removal.error = mirror_remove(pins);
 	if (removal.error)
 		return removal.error;
-	each_entry(pins, "maps", unlink_map, (void *)pins);
-	rmdir(folder_path(pins, "maps", path));
-	if (rmdir(folder_path(pins, "", path)))
+	program_pins_remove(pins);
+	pins_each(pins, "maps", unlink_map, (void *)pins);
+	rmdir(pins_folder(pins, "maps", path));
+	if (rmdir(pins_folder(pins, "", path)))
 		return -errno;
 	rmdir(pins);
 	return 0;

@@ -9,6 +9,7 @@
  *	PINS/vN/links/IFACE     what runs on which interface, and how: see hook_xdp.h
  *	PINS/vN/chained/IFACE
  *	PINS/vN/tc/IFACE        and hook_tc.h
+ *	PINS/vN/programs/BUILD  the programs: see program_pins.h
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +30,12 @@
 int pins_prepare(const char *pins, int *ret_lock, bool *ret_adopt, struct refusal *why);
 
 const char *pins_map_path(const char *pins, const char *map, char path[PINS_PATH_SIZE]);
+
+/* PINS/vN/FOLDER. Returns @path. */
+const char *pins_folder(const char *pins, const char *folder, char path[PINS_PATH_SIZE]);
+
+/* Calls for each name in PINS/vN/FOLDER; it may be removed meanwhile. 0 or -errno. */
+int pins_each(const char *pins, const char *folder, void (*each)(const char *name, void *context), void *context);
 
 /* A pinned map's fd, or -errno. */
 int pins_open_map(const char *pins, const char *map);

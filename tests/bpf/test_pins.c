@@ -114,11 +114,85 @@ static void a_whole_data_path_is_adopted(void **state)
 	assert_int_equal(datapath_remove(PINS), 0);
 }
 
+static __u32 id_of(int program)
+{
+	struct bpf_prog_info info = {};
+	__u32 length = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(program, &info, &length), 0);
+	return info.id;
+}
+
+/* The ids of what a daemon would attach. */
+static void open_ids(__u32 ids[3])
+{
+	struct mirror_programs mirror;
+	struct datapath *dp;
+
+	open_whole(&dp);
+	mirror = datapath_mirror_programs(dp);
+	ids[0] = id_of(datapath_receive_program(dp));
+	ids[1] = id_of(mirror.xdp);
+	ids[2] = id_of(mirror.tc);
+	datapath_close(dp);
+}
+
+static void programs_of_the_same_build_are_not_loaded_again(void **state)
+{
+	__u32 first[3], second[3];
+
+	(void)state;
+	open_ids(first);
+	open_ids(second);
+	assert_memory_equal(first, second, sizeof(first));
+	assert_int_equal(datapath_remove(PINS), 0);
+}
+
+static void remove_one(const char *build, void *program)
+{
+	char path[PINS_PATH_SIZE], pinned[PINS_PATH_SIZE + 64];
+
+	snprintf(pinned, sizeof(pinned), "%s/%s/%s", pins_folder(PINS, "programs", path), build, (char *)program);
+	assert_int_equal(unlink(pinned), 0);
+}
+
+static void rename_build(const char *build, void *unused)
+{
+	char path[PINS_PATH_SIZE], from[PINS_PATH_SIZE + 64], to[PINS_PATH_SIZE + 64];
+
+	(void)unused;
+	snprintf(from, sizeof(from), "%s/%s", pins_folder(PINS, "programs", path), build);
+	snprintf(to, sizeof(to), "%s/0123456789abcdef", path);
+	assert_int_equal(rename(from, to), 0);
+}
+
+/* As a daemon leaves them that was killed while it pinned them, and those of another build. */
+static void programs_that_lack_one_or_are_of_another_build_are_loaded_again(void **state)
+{
+	__u32 first[3], second[3], third[3], fourth[3];
+
+	(void)state;
+	open_ids(first);
+	assert_int_equal(pins_each(PINS, "programs", remove_one, "mirror"), 0);
+	open_ids(second);
+	assert_int_equal(pins_each(PINS, "programs", rename_build, NULL), 0);
+	open_ids(third);
+	open_ids(fourth);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_not_equal(first[i], second[i]);
+		assert_int_not_equal(second[i], third[i]);
+		assert_int_equal(third[i], fourth[i]);
+	}
+	assert_int_equal(datapath_remove(PINS), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_data_path_that_lacks_a_map_is_made_anew),
 		cmocka_unit_test(a_whole_data_path_is_adopted),
+		cmocka_unit_test(programs_of_the_same_build_are_not_loaded_again),
+		cmocka_unit_test(programs_that_lack_one_or_are_of_another_build_are_loaded_again),
 	};
 
 	return cmocka_run_group_tests(tests, mount_bpffs, NULL);

@@ -189,6 +189,7 @@ test_tc_goes_on_without_the_daemon_and_a_new_one_takes_it_over_in_place()
 	before=$(lab_exec splitter tc filter show dev front ingress)
 	lab_stop headgated KILL
 	everything_is_answered
+	rm -r "$LAB"/bpf/headgate/v*/programs # as for a daemon of another build
 	start
 	after=$(lab_exec splitter tc filter show dev front ingress)
 	[ "$after" != "$before" ] || lab_fail "the program is the old one:" "$after"
