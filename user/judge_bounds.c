@@ -7,7 +7,8 @@
 
 #include <math.h>
 
-#define HALVINGS 50 /* of an interval within 0..1: finer than anything that is shown or compared */
+#define NEWTON_STEPS 100   /* 5 to 10 do, but for numbers beyond all measure */
+#define NEWTON_CLOSE 1e-10 /* of log odds: finer than anything that is shown or compared */
 
 /* Log of the mixture's likelihood. */
 static double log_mixture(double events, double trials)
@@ -20,29 +21,41 @@ static double log_likelihood(double events, double trials, double share)
 	return (events > 0 ? events * log(share) : 0) + (trials > events ? (trials - events) * log1p(-share) : 0);
 }
 
+/*
+ * The share below that of @events whose log likelihood is @least. In log odds the log likelihood is concave, so that
+ * Newton's tangents lie above it: they come from outside, where they begin, and never get past.
+ */
+static double lowest_share(double events, double others, double least)
+{
+	double log_odds = least / events, share = 0;
+
+	for (int i = 0; i < NEWTON_STEPS; i++) {
+		double inverse = exp(-fabs(log_odds)), step;
+		double likelihood =
+			events * fmin(log_odds, 0) - others * fmax(log_odds, 0) - (events + others) * log1p(inverse);
+
+		share = (log_odds < 0 ? inverse : 1) / (1 + inverse);
+		step = (least - likelihood) / (events * (1 - share) - others * share);
+		if (!(step > NEWTON_CLOSE))
+			break;
+		log_odds += step;
+	}
+	return share;
+}
+
 void bounds_of_share(uint64_t events, uint64_t trials, double level, double *ret_low, double *ret_high)
 {
-	double n = trials, k = fmin(events, n), least, bad, good, middle;
+	double n = trials, k = fmin(events, n), least;
 
 	*ret_low = 0;
 	*ret_high = 1;
 	if (!trials || !(level > 0))
 		return;
 	least = log_mixture(k, n) + log(level); /* what is less likely than this is out of bounds */
-	for (int side = 0; side < 2; side++) {
-		if (side ? k >= n : k <= 0)
-			continue;
-		bad = side;
-		good = k / n;
-		for (int i = 0; i < HALVINGS; i++) {
-			middle = (bad + good) / 2;
-			if (log_likelihood(k, n, middle) > least)
-				good = middle;
-			else
-				bad = middle;
-		}
-		*(side ? ret_high : ret_low) = bad;
-	}
+	if (k > 0)
+		*ret_low = lowest_share(k, n - k, least);
+	if (k < n)
+		*ret_high = 1 - lowest_share(n - k, k, least);
 }
 
 /*
@@ -51,8 +64,8 @@ void bounds_of_share(uint64_t events, uint64_t trials, double level, double *ret
  */
 void bounds_of_quantile(const struct histogram *h, double q, double level, double *ret_low_s, double *ret_high_s)
 {
-	double trials = times_count(h), below = 0, through, rank;
-	bool found = false;
+	double trials = times_count(h), below = 0, through, rank, last = -1;
+	bool found = false, possible = false;
 
 	*ret_low_s = 0;
 	*ret_high_s = INFINITY;
@@ -61,7 +74,12 @@ void bounds_of_quantile(const struct histogram *h, double q, double level, doubl
 	for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++, below = through) {
 		through = below + (double)h->bucket[i];
 		rank = fmin(fmax(q * trials, below), through);
-		if (log_likelihood(rank, trials, q) <= log_mixture(rank, trials) + log(level))
+		if (rank != last) /* most buckets are empty */
+			possible = log_likelihood(rank, trials, q) > log_mixture(rank, trials) + log(level);
+		last = rank;
+		if (!possible && found)
+			break;
+		if (!possible)
 			continue;
 		if (!found)
 			*ret_low_s = (double)histogram_lower_ns(i) / 1e9;
