@@ -30,16 +30,45 @@ struct draws {
 	uint64_t state; /* not 0 */
 };
 
-/* Between 0 and 1, never either. */
-static inline double draw_uniform(struct draws *d)
+static inline uint64_t draw_bits(struct draws *d)
 {
 	d->state ^= d->state >> 12;
 	d->state ^= d->state << 25;
 	d->state ^= d->state >> 27;
-	return ((double)(d->state * 0x2545f4914f6cdd1dULL >> 12) + 0.5) / (double)(1ULL << 52);
+	return d->state * 0x2545f4914f6cdd1dULL;
 }
 
-/* How many of @trials happen, by drawing how far it is to the next that does. */
+/* Between 0 and 1, never either. */
+static inline double draw_uniform(struct draws *d)
+{
+	return ((double)(draw_bits(d) >> 12) + 0.5) / (double)(1ULL << 52);
+}
+
+#define FEW 0.05 /* a share below which it is quicker to draw how far it is to the next */
+
+/*
+ * 64 draws at once, one a bit, each 1 with a chance of @share: whether a number that is drawn bit by bit is below
+ * @share, of which most are known after few bits.
+ */
+static inline uint64_t draw_64(struct draws *d, double share)
+{
+	uint64_t below = 0, open = UINT64_MAX, bits;
+
+	while (open && share > 0) {
+		bits = draw_bits(d);
+		share *= 2;
+		if (share >= 1) {
+			below |= open & ~bits;
+			open &= bits;
+			share -= 1;
+		} else {
+			open &= ~bits;
+		}
+	}
+	return below;
+}
+
+/* How many of @trials happen: one by one, or, where few do, by drawing how far it is to the next. */
 static inline uint64_t draw_binomial(struct draws *d, uint64_t trials, double share)
 {
 	double at = 0, distance = log1p(-share);
@@ -47,6 +76,10 @@ static inline uint64_t draw_binomial(struct draws *d, uint64_t trials, double sh
 
 	if (share <= 0 || share >= 1)
 		return share >= 1 ? trials : 0;
+	for (; share > FEW && trials >= 64; trials -= 64)
+		count += (uint64_t)__builtin_popcountll(draw_64(d, share));
+	if (share > FEW)
+		return count + (uint64_t)__builtin_popcountll(draw_64(d, share) & ((1ULL << trials) - 1));
 	for (;;) {
 		at += floor(log(draw_uniform(d)) / distance) + 1;
 		if (at > (double)trials)

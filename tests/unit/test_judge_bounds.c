@@ -52,6 +52,30 @@ static void a_share_leaves_its_bounds_hardly_ever(void **state)
 	}
 }
 
+static double log_chance(double events, double trials, double share)
+{
+	return (events > 0 ? events * log(share) : 0) + (trials > events ? (trials - events) * log1p(-share) : 0);
+}
+
+static void bounds_of_a_share_are_where_the_mixture_contradicts_it(void **state)
+{
+	(void)state;
+	for (uint64_t trials = 1; trials < 1000000; trials = trials * 3 / 2 + 1) {
+		for (uint64_t events = 0; events <= trials; events += trials / 7 + 1) {
+			double mixed = lgamma((double)events + 0.5) + lgamma((double)(trials - events) + 0.5) -
+				       lgamma((double)trials + 1) - log(M_PI);
+			double low, high;
+
+			bounds_of_share(events, trials, LEVEL, &low, &high);
+			if (events)
+				assert_close(mixed - log_chance(events, trials, low), log(1 / LEVEL), 1e-6);
+			if (events < trials)
+				assert_close(mixed - log_chance(events, trials, high), log(1 / LEVEL), 1e-6);
+			assert_true(low * (double)trials <= (double)events && high * (double)trials >= (double)events);
+		}
+	}
+}
+
 /* Of @share the times are in the lower of two buckets, which so holds every quantile below it, and none above. */
 static bool quantile_is_excluded(int events, int trials, double share)
 {
@@ -219,6 +243,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_share_leaves_its_bounds_hardly_ever),
+		cmocka_unit_test(bounds_of_a_share_are_where_the_mixture_contradicts_it),
 		cmocka_unit_test(a_quantile_leaves_its_bounds_hardly_ever),
 		cmocka_unit_test(bounds_of_nothing_are_everything),
 		cmocka_unit_test(more_samples_narrow_bounds),
