@@ -22,11 +22,12 @@
 #define LOWER_HINT "how much lower than stable, as a part of what that has, is tolerated, from 0 to 0.99, as 0.10"
 #define VALUE_MAX 1e15
 #define TIME_MAX_S 3600
+#define BURST_MAX 1000
 #define TIMEOUT_MIN_MS 100U
 #define TIMEOUT_MAX_MS 60000U
 #define DEFAULT_TIMEOUT_MS 2000U
 
-enum { NAME, SOURCE, KIND, COMPARE, TOLERANCE, MIN, MAX, RANGE, WORSE, URL, QUERY, TIMEOUT, DRY_RUN, KEYS };
+enum { NAME, SOURCE, KIND, COMPARE, TOLERANCE, MIN, MAX, RANGE, WORSE, BURST, URL, QUERY, TIMEOUT, DRY_RUN, KEYS };
 
 static const char *const sources[] = {
 	[SOURCE_DATAPLANE] = "dataplane",
@@ -190,6 +191,18 @@ static void read_range(struct plan_builder *p, const struct field *f, struct met
 	if (end[0] >= end[1])
 		reader_problem(p->reader, f->node->start_mark, "%s of %s has its ends in the wrong order: write %s",
 			       f->key, f->of, RANGE_HINT);
+}
+
+static void read_burst(struct plan_builder *p, const struct field *f, struct metric_plan *m)
+{
+	static const char *const others[] = {
+		[METRIC_TIMES] = "times", [METRIC_SCORES] = "scores", [METRIC_VALUE] = "a value"};
+
+	if (m->kind == METRIC_COUNTS)
+		reader_number(p->reader, f, 1, BURST_MAX, &m->burst);
+	else if (f->node)
+		reader_problem(p->reader, f->at, "burst of %s has no meaning with %s, only with counts: remove it",
+			       f->of, others[m->kind]);
 }
 
 /* "1%" or "0.01"; neither none nor all, which nothing can be tested against. */
@@ -455,6 +468,7 @@ void plan_read_metric(struct plan_builder *p, const struct field *f)
 		[MAX] = {.key = "max"},
 		[RANGE] = {.key = "range"},
 		[WORSE] = {.key = "worse"},
+		[BURST] = {.key = "burst"},
 		[URL] = {.key = "url"},
 		[QUERY] = {.key = "query"},
 		[TIMEOUT] = {.key = "timeout"},
@@ -473,6 +487,7 @@ void plan_read_metric(struct plan_builder *p, const struct field *f)
 	read_kind(p, fields, m);
 	check_arms(p, fields, m);
 	read_range(p, &fields[RANGE], m);
+	read_burst(p, &fields[BURST], m);
 	read_judgement(p, f, fields, m);
 	if (m->source == SOURCE_PROMETHEUS || m->source == SOURCE_WEBHOOK)
 		read_provider(p, f, fields, m);

@@ -68,7 +68,7 @@ static bool limit_counts(const struct interval *in, double log_ratios[JUDGE_RATI
 	}
 	s->step_above += m->has_max ? over(&above) : 0;
 	s->step_below += m->has_min ? over(&below) : 0;
-	return counts_limited(m->has_max ? &above : NULL, m->has_min ? &below : NULL, log_ratios);
+	return counts_limited(m->has_max ? &above : NULL, m->has_min ? &below : NULL, burst_of(m), log_ratios);
 }
 
 static bool limit_scores(const struct interval *in, double log_ratios[JUDGE_RATIOS])
@@ -144,7 +144,7 @@ static bool beside_counts(const struct interval *in, double log_ratios[JUDGE_RAT
 	if (!fourfold_of(in, &f, &tolerance))
 		return false;
 	in->state->step_compared += mantel_haenszel(&f, tolerance);
-	*ret_known = counts_compared(&f, tolerance, log_ratios);
+	*ret_known = counts_compared(&f, tolerance, burst_of(in->m), log_ratios);
 	return true;
 }
 
@@ -183,13 +183,13 @@ static bool reference_counts(const struct interval *in, double level, double log
 	const struct metric_plan *m = in->m;
 	struct twofold before = bad_events(stable->events, stable->trials, m->lower_is_worse);
 	struct limit limit = {.counts = bad_events(in->candidate->events, in->candidate->trials, m->lower_is_worse)};
-	double low, high;
+	double burst = burst_of(m), low, high;
 
-	bounds_of_share(before.events, before.trials, level, &low, &high);
+	bounds_of_share((double)before.events / burst, (double)before.trials / burst, level, &low, &high);
 	limit.share = share_of_odds((double)before.events / (double)before.trials, fmax(1, m->tolerance));
 	in->state->step_compared += over(&limit);
 	limit.share = share_of_odds(high, fmax(1, m->tolerance));
-	return counts_limited(&limit, NULL, log_ratios);
+	return counts_limited(&limit, NULL, burst, log_ratios);
 }
 
 static bool reference_times(const struct interval *in, double level, double log_ratios[JUDGE_RATIOS])
@@ -206,7 +206,7 @@ static bool reference_times(const struct interval *in, double level, double log_
 	in->state->step_compared += over(&limit);
 	bounds_of_quantile(before, m->quantile, level, &low_s, &high_s);
 	limit.counts.events = times_from(one, times_round_up((1 + m->tolerance) * high_s * 1e9));
-	return counts_limited(&limit, NULL, log_ratios);
+	return counts_limited(&limit, NULL, 1, log_ratios);
 }
 
 static bool reference_scores(const struct interval *in, double level, double log_ratios[JUDGE_RATIOS])

@@ -150,8 +150,9 @@ void judge_arms(const struct analysis_plan *a, const struct metric_plan *m, cons
 		struct arm_result *ret);
 
 /* Confidence bounds of a proportion that hold at all times (Robbins' beta-binomial mixture; Howard and Ramdas 2022),
- * and of a histogram's quantile, in seconds. @level 0..1; without trials 0..1 and 0..INFINITY. */
-void bounds_of_share(uint64_t events, uint64_t trials, double level, double *ret_low, double *ret_high);
+ * and of a histogram's quantile, in seconds. @level 0..1; without trials 0..1 and 0..INFINITY. Where N trials may
+ * agree, both are given divided by N. */
+void bounds_of_share(double events, double trials, double level, double *ret_low, double *ret_high);
 void bounds_of_quantile(const struct histogram *h, double q, double level, double *ret_low_s, double *ret_high_s);
 
 #endif

@@ -58,6 +58,11 @@ void judge_arm(const struct metric_plan *m, const struct sample *one, struct arm
 		state->histogram.bucket[i] += one->histogram.bucket[i];
 }
 
+double burst_of(const struct metric_plan *m)
+{
+	return m->kind == METRIC_COUNTS && m->burst ? m->burst : 1;
+}
+
 static void shown_scores(const struct metric_plan *m, const struct arm_total *total, double level, double *ret_value,
 			 double *ret_low, double *ret_high)
 {
@@ -80,7 +85,8 @@ void total_shown(const struct metric_plan *m, const struct arm_total *total, dou
 	switch (m->kind) {
 	case METRIC_COUNTS:
 		*ret_value = (double)total->events / (double)total->trials;
-		bounds_of_share(total->events, total->trials, level, ret_low, ret_high);
+		bounds_of_share((double)total->events / burst_of(m), (double)total->trials / burst_of(m), level,
+				ret_low, ret_high);
 		return;
 	case METRIC_TIMES:
 		if (histogram_quantile(&total->histogram, m->quantile, &ns))

@@ -2,13 +2,15 @@
 /*
  * Bounds of a proportion that hold at all times: those proportions that a mixture of binomial likelihoods does not
  * contradict. Its ratio to the true one's is a martingale (Robbins 1970), here with Jeffreys' prior, Beta(1/2, 1/2).
+ * With events and trials divided by N it is a mixture of the N-th roots of these ratios, which holds for trials of
+ * which up to N depend on each other: see judge_counts.c.
  */
 #include "judge_parts.h"
 
 #include <math.h>
 
-#define NEWTON_STEPS 100   /* 5 to 10 do, but for numbers beyond all measure */
-#define NEWTON_CLOSE 1e-10 /* of log odds: finer than anything that is shown or compared */
+#define NEWTON_STEPS 100  /* 5 to 10 do, but for numbers beyond all measure */
+#define NEWTON_CLOSE 1e-6 /* of log odds: what such a step misses is about its square */
 
 /* Log of the mixture's likelihood. */
 static double log_mixture(double events, double trials)
@@ -27,29 +29,26 @@ static double log_likelihood(double events, double trials, double share)
  */
 static double lowest_share(double events, double others, double least)
 {
-	double log_odds = least / events, share = 0;
+	double log_odds = least / events, step = INFINITY;
 
-	for (int i = 0; i < NEWTON_STEPS; i++) {
-		double inverse = exp(-fabs(log_odds)), step;
+	for (int i = 0; i < NEWTON_STEPS && step > NEWTON_CLOSE; i++) {
+		double inverse = exp(-fabs(log_odds)), share = (log_odds < 0 ? inverse : 1) / (1 + inverse);
 		double likelihood =
 			events * fmin(log_odds, 0) - others * fmax(log_odds, 0) - (events + others) * log1p(inverse);
 
-		share = (log_odds < 0 ? inverse : 1) / (1 + inverse);
 		step = (least - likelihood) / (events * (1 - share) - others * share);
-		if (!(step > NEWTON_CLOSE))
-			break;
-		log_odds += step;
+		log_odds += step > 0 ? step : 0;
 	}
-	return share;
+	return 1 / (1 + exp(-log_odds));
 }
 
-void bounds_of_share(uint64_t events, uint64_t trials, double level, double *ret_low, double *ret_high)
+void bounds_of_share(double events, double trials, double level, double *ret_low, double *ret_high)
 {
 	double n = trials, k = fmin(events, n), least;
 
 	*ret_low = 0;
 	*ret_high = 1;
-	if (!trials || !(level > 0))
+	if (!(trials > 0) || !(level > 0))
 		return;
 	least = log_mixture(k, n) + log(level); /* what is less likely than this is out of bounds */
 	if (k > 0)

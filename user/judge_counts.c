@@ -6,6 +6,19 @@
  * of them has Fisher's noncentral hypergeometric distribution of the odds ratio, whatever the rate of events was just
  * then (Fisher 1935; McCullagh and Nelder, "Generalized linear models", 7.3). It grows with the odds ratio in the sense
  * of likelihood ratios, so that of all tolerated ones @tolerance itself has the highest expectation, which is 1.
+ *
+ * Where up to N events come of one accident, it is accidents that must not be more frequent than tolerated, while their
+ * sizes are the same on both sides but for chance. Accidents are not seen: X of E events of the candidate are taken for
+ * X / N of E / N. The ratio is times^(X / N) divided by the highest expectation that this can have. Whatever accidents
+ * there were and however they fall, that expectation is convex in what is moved from one accident to another, and is so
+ * the highest when all but one of them have N events, or none; the one that is left over has a part of N, which by
+ * convexity is no more than the same part of the way from none to N. (The N-th root of the ratio of X of E would be
+ * more than is due: its expectation rises above 1 where few connections have many requests each.)
+ *
+ * Beside a limit the N-th root is what is due: trials whose groups of up to N depend on each other can be dealt out to
+ * N layers, one of each group to each, so that a layer's are independent. The ratio is the product of the layers'
+ * ratios, and by Hoelder's inequality for N factors the expectation of the product of their N-th roots is at most 1, as
+ * that of each ratio is (so used by Janson, "Large deviations for sums of partly dependent random variables", 2004).
  */
 #include "judge_parts.h"
 
@@ -81,17 +94,46 @@ static double log_sum(const struct margins *t, double odds)
 	       lgamma(t->events - mode + 1) - lgamma(spare + mode + 1);
 }
 
-bool counts_compared(const struct fourfold *f, double tolerance, double log_ratios[JUDGE_RATIOS])
+/* The same margins with other events of both. */
+static struct margins with_events(const struct margins *t, double events)
 {
-	struct margins margins;
-	double tolerated;
+	struct margins ret = *t;
+
+	ret.events = events;
+	ret.low = fmax(0, events - t->stable);
+	ret.high = fmin(events, t->candidate);
+	return ret;
+}
+
+/* By alternative: log of the expectation of so many times to the power of the candidate's events. */
+static void log_expectations(const struct margins *t, double tolerance, double ret[JUDGE_RATIOS])
+{
+	double tolerated = log_sum(t, tolerance);
+
+	for (size_t i = 0; i < JUDGE_RATIOS; i++)
+		ret[i] = log_sum(t, tolerance * alternatives[i]) - tolerated;
+}
+
+bool counts_compared(const struct fourfold *f, double tolerance, double burst, double log_ratios[JUDGE_RATIOS])
+{
+	double fewer[JUDGE_RATIOS], more[JUDGE_RATIOS], accidents, part;
+	struct margins margins, accident;
 
 	if (!margins_make(f, &margins))
 		return false;
-	tolerated = log_sum(&margins, tolerance);
-	for (size_t i = 0; i < JUDGE_RATIOS; i++)
-		log_ratios[i] =
-			margins.got * log(alternatives[i]) + tolerated - log_sum(&margins, tolerance * alternatives[i]);
+	accidents = floor(margins.events / burst);
+	part = margins.events / burst - accidents;
+	accident = with_events(&margins, accidents);
+	log_expectations(&accident, tolerance, fewer);
+	if (part > 0) {
+		accident = with_events(&margins, accidents + 1);
+		log_expectations(&accident, tolerance, more);
+	}
+	for (size_t i = 0; i < JUDGE_RATIOS; i++) {
+		log_ratios[i] = margins.got / burst * log(alternatives[i]) - fewer[i];
+		if (part > 0)
+			log_ratios[i] -= log1p(part * expm1(more[i] - fewer[i]));
+	}
 	return true;
 }
 
@@ -108,7 +150,7 @@ static double limit_log_ratio(const struct limit *l, double times)
 	return events * log(times) + (double)l->counts.trials * (log1p(odds) - log1p(times * odds));
 }
 
-bool counts_limited(const struct limit *above, const struct limit *below, double log_ratios[JUDGE_RATIOS])
+bool counts_limited(const struct limit *above, const struct limit *below, double burst, double log_ratios[JUDGE_RATIOS])
 {
 	const struct limit *one = above ?: below;
 
@@ -116,6 +158,6 @@ bool counts_limited(const struct limit *above, const struct limit *below, double
 		return false;
 	/* With both, every other alternative is one of the other side: a mixture of e-values is one. */
 	for (size_t i = 0; i < JUDGE_RATIOS; i++)
-		log_ratios[i] = limit_log_ratio(above && below && i % 2 ? below : one, alternatives[i]);
+		log_ratios[i] = limit_log_ratio(above && below && i % 2 ? below : one, alternatives[i]) / burst;
 	return true;
 }

@@ -30,15 +30,17 @@ void evidence_add(struct evidence *e, const double log_ratios[JUDGE_RATIOS]);
 double evidence_now(const struct evidence *e);
 
 /* --- judge_counts.c --------------------------------------------------------------------------------------------------
- * Odds ratio of the candidate's events above @tolerance. False: the interval says nothing. */
-bool counts_compared(const struct fourfold *f, double tolerance, double log_ratios[JUDGE_RATIOS]);
+ * Odds ratio of the candidate's events above @tolerance. @burst: events of one accident at most, 1 or more. False: the
+ * interval says nothing. */
+bool counts_compared(const struct fourfold *f, double tolerance, double burst, double log_ratios[JUDGE_RATIOS]);
 
 /* A share of events above @max, or below @min where @events are those of @below; either may be NULL. */
 struct limit {
 	struct twofold counts;
 	double share; /* that events may have at most */
 };
-bool counts_limited(const struct limit *above, const struct limit *below, double log_ratios[JUDGE_RATIOS]);
+bool counts_limited(const struct limit *above, const struct limit *below, double burst,
+		    double log_ratios[JUDGE_RATIOS]);
 
 /* --- judge_scores.c --------------------------------------------------------------------------------------------------
  * Values scaled to 0..1, where lower is worse: how many, their sum, and of their squares. */
@@ -82,6 +84,9 @@ int times_quantile_bound(const struct histogram *h, double q, uint64_t *ret_ns);
 /* --- judge_arms.c ----------------------------------------------------------------------------------------------------
  * Trials of a sample; 0: it says nothing. */
 uint64_t sample_count(const struct metric_plan *m, const struct sample *one);
+
+/* Events of one accident at most, 1 or more. */
+double burst_of(const struct metric_plan *m);
 
 /* A total as people are shown it, in the metric's own unit, with bounds at @level. NAN: not known. */
 void total_shown(const struct metric_plan *m, const struct arm_total *total, double level, double *ret_value,

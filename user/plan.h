@@ -94,6 +94,7 @@ struct metric_plan {
 	/* COUNTS: the candidate's odds may be so many times stable's, 1 or more. TIMES, SCORES and VALUE: it may be
 	 * worse by this share of stable's, 0 or more. */
 	double tolerance;
+	uint32_t burst;               /* COUNTS: up to so many bad events come of one accident; 0 is 1 */
 	bool lower_is_worse;          /* `worse: lower`, as for a success rate */
 	double range_low, range_high; /* METRIC_SCORES: `range: [0, 1]` */
 	bool dry_run;                 /* shown, never obeyed */

@@ -208,6 +208,8 @@ static const struct metric_case metric_cases[] = {
 	 {.name = "resets", .measure = MEASURE_RESETS, .has_min = true, .min = 0.005, .has_max = true, .max = 0.25}},
 	{"name: 5xx, source: dataplane, max: 0.1%, dry_run: true",
 	 {.name = "5xx", .measure = MEASURE_5XX, .has_max = true, .max = 0.001, .dry_run = true}},
+	{"name: 5xx, source: dataplane, compare: stable, tolerance: 1.5, burst: 20",
+	 {.name = "5xx", .measure = MEASURE_5XX, .compare = true, .tolerance = 1.5, .burst = 20}},
 	{"name: handshake, source: dataplane, max: 200ms",
 	 {.name = "handshake",
 	  .measure = MEASURE_HANDSHAKE,

@@ -319,6 +319,17 @@ static const struct mistake mistakes[] = {
 	 "compare: stable\n"
 	 "p.yaml:5:89: tolerance of metric 1 of rollout of web has no meaning without compare: remove it, or write "
 	 "compare: stable\n"},
+	{"bursts out of range", "web",
+	 METRICS("name: 5xx, source: dataplane, max: 1%, burst: 0}, {name: errors, source: push, max: 1%, burst: 2.5"),
+	 "p.yaml:5:69: burst of metric 1 of rollout of web is '0': write a whole number from 1 to 1000\n"
+	 "p.yaml:5:118: burst of metric 2 of rollout of web is '2.5': write a whole number from 1 to 1000\n"},
+	{"bursts of what is not counted", "web",
+	 METRICS("name: first-byte, source: dataplane, max: 1s, burst: 2}, {name: score, source: push, range: [0, 1], "
+		 "min: 0.5, burst: 2}, {name: cost, source: push, kind: value, max: 1, burst: 2"),
+	 "p.yaml:5:69: burst of metric 1 of rollout of web has no meaning with times, only with counts: remove it\n"
+	 "p.yaml:5:133: burst of metric 2 of rollout of web has no meaning with scores, only with counts: remove it\n"
+	 "p.yaml:5:192: burst of metric 3 of rollout of web has no meaning with a value, only with counts: remove "
+	 "it\n"},
 	{"a floor and no word on which way is worse", "web",
 	 METRICS("name: success, source: push, min: 90%, compare: stable, tolerance: 1.25"),
 	 "p.yaml:5:62: metric 1 of rollout of web has min and compare: write also which way is worse, worse: lower or "

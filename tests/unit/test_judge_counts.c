@@ -65,7 +65,7 @@ static void ratios_are_right(int candidate, int stable, int events, int low, int
 	for (int got = low; got <= high; got++) {
 		struct fourfold f = fourfold(candidate, stable, events, got);
 
-		assert_int_equal(counts_compared(&f, 1.25, log_ratios), low < high);
+		assert_int_equal(counts_compared(&f, 1.25, 1, log_ratios), low < high);
 		for (size_t i = 0; i < JUDGE_RATIOS && low < high; i++)
 			assert_close(log_ratios[i],
 				     log(chance(candidate, stable, events, got, 1.25 * alternatives[i]) /
@@ -88,7 +88,7 @@ static double expectation(int candidate, int stable, int events, double odds, do
 	for (int got = low; got <= high; got++) {
 		struct fourfold f = fourfold(candidate, stable, events, got);
 
-		assert_true(counts_compared(&f, tolerance, log_ratios));
+		assert_true(counts_compared(&f, tolerance, 1, log_ratios));
 		sum += chance(candidate, stable, events, got, odds) * exp(log_ratios[alternative]);
 	}
 	return sum;
@@ -142,7 +142,7 @@ static void cutting_off_the_tails_changes_nothing(void **state)
 		double events = f->candidate_events + f->stable_events;
 		double tolerated = log_sum(f->candidate_trials, f->stable_trials, events, 2);
 
-		assert_true(counts_compared(f, 2, log_ratios));
+		assert_true(counts_compared(f, 2, 1, log_ratios));
 		for (size_t k = 0; k < JUDGE_RATIOS; k += 3)
 			assert_close(log_ratios[k],
 				     f->candidate_events * log(alternatives[k]) + tolerated -
@@ -161,7 +161,7 @@ static void more_events_of_the_candidate_are_more_evidence(void **state)
 		struct fourfold f = {got, 500, 200 - got, 9500};
 
 		memcpy(before, log_ratios, sizeof(before));
-		assert_true(counts_compared(&f, 1, log_ratios));
+		assert_true(counts_compared(&f, 1, 1, log_ratios));
 		for (size_t i = 0; i < JUDGE_RATIOS && got; i++)
 			assert_true(log_ratios[i] > before[i]);
 	}
@@ -176,7 +176,7 @@ static void numbers_of_any_size_give_finite_ratios(void **state)
 	for (size_t i = 0; i < 6 * 6 * 6 * 6; i++) {
 		struct fourfold f = {sizes[i % 6], sizes[i / 6 % 6], sizes[i / 36 % 6], sizes[i / 216]};
 
-		if (!counts_compared(&f, 1.25, log_ratios))
+		if (!counts_compared(&f, 1.25, 1, log_ratios))
 			continue;
 		for (size_t k = 0; k < JUDGE_RATIOS; k++)
 			assert_true(isfinite(log_ratios[k]));
@@ -193,10 +193,71 @@ static void intervals_too_big_to_be_worked_with_say_the_same_in_the_candidates_f
 	small.candidate_trials /= 20000;
 	small.stable_events /= 20000;
 	small.stable_trials /= 20000;
-	assert_true(counts_compared(&big, 1.25, of_big));
-	assert_true(counts_compared(&small, 1.25, of_small));
+	assert_true(counts_compared(&big, 1.25, 1, of_big));
+	assert_true(counts_compared(&small, 1.25, 1, of_small));
 	assert_true(of_big[3] <= of_small[3]);
 	assert_true(of_big[3] > 0.999 * of_small[3]);
+}
+
+#define BURST 3
+#define ACCIDENTS 4
+
+/*
+ * Of the likelihood ratio where accidents of @sizes fall to the candidate as singles would of so many connections, each
+ * of BURST trials, that have @odds: every way to share them out.
+ */
+static double burst_expectation(int candidate, int stable, const int sizes[ACCIDENTS], double odds, size_t alternative)
+{
+	double sum = 0, log_ratios[JUDGE_RATIOS];
+
+	for (unsigned int way = 0; way < 1U << ACCIDENTS; way++) {
+		int here = __builtin_popcount(way);
+		struct fourfold f = {.candidate_trials = (uint64_t)candidate * BURST,
+				     .stable_trials = (uint64_t)stable * BURST};
+
+		if (here > candidate || ACCIDENTS - here > stable)
+			continue;
+		for (int i = 0; i < ACCIDENTS; i++)
+			*(way >> i & 1 ? &f.candidate_events : &f.stable_events) += (uint64_t)sizes[i];
+		assert_true(counts_compared(&f, 1.25, BURST, log_ratios));
+		sum += chance(candidate, stable, ACCIDENTS, here, odds) / choose(ACCIDENTS, here) *
+		       exp(log_ratios[alternative]);
+	}
+	return sum;
+}
+
+static void accidents_of_any_sizes_up_to_the_burst_are_no_evidence(void **state)
+{
+	static const int connections[][2] = {{3, 3}, {1, 9}, {5, 5}, {14, 14}};
+	double highest = 0, one;
+
+	(void)state;
+	for (int way = 0; way < 3 * 3 * 3 * 3; way++) {
+		const int sizes[ACCIDENTS] = {1 + way % 3, 1 + way / 3 % 3, 1 + way / 9 % 3, 1 + way / 27};
+
+		for (size_t i = 0; i < sizeof(connections) / sizeof(*connections); i++) {
+			for (size_t k = 0; k < JUDGE_RATIOS; k++) {
+				one = burst_expectation(connections[i][0], connections[i][1], sizes, 1.25, k);
+				assert_true(one <= 1 + CLOSE);
+				highest = fmax(highest, one);
+				assert_true(burst_expectation(connections[i][0], connections[i][1], sizes, 1, k) < one);
+			}
+		}
+	}
+	assert_true(highest > 0.99); /* or bad versions would never be found */
+}
+
+static void full_bursts_say_what_single_accidents_would(void **state)
+{
+	double of_bursts[JUDGE_RATIOS], of_singles[JUDGE_RATIOS];
+
+	(void)state;
+	for (uint64_t got = 0; got <= 12; got++) {
+		assert_true(counts_compared(&(struct fourfold){5 * got, 200, 60 - 5 * got, 900}, 2, 5, of_bursts));
+		assert_true(counts_compared(&(struct fourfold){got, 200, 12 - got, 900}, 2, 1, of_singles));
+		for (size_t i = 0; i < JUDGE_RATIOS; i++)
+			assert_close(of_bursts[i], of_singles[i], CLOSE);
+	}
 }
 
 static double limit_expectation(const struct limit *above, const struct limit *below, double share, size_t i)
@@ -207,7 +268,7 @@ static double limit_expectation(const struct limit *above, const struct limit *b
 		struct limit a = {{got, TRIALS}, above ? above->share : 0};
 		struct limit b = {{TRIALS - got, TRIALS}, below ? below->share : 0};
 
-		assert_true(counts_limited(above ? &a : NULL, below ? &b : NULL, log_ratios));
+		assert_true(counts_limited(above ? &a : NULL, below ? &b : NULL, 1, log_ratios));
 		sum += choose(TRIALS, got) * pow(share, got) * pow(1 - share, TRIALS - got) * exp(log_ratios[i]);
 	}
 	return sum;
@@ -231,6 +292,30 @@ static void a_limit_is_fair_to_those_who_keep_it(void **state)
 	assert_true(limit_expectation(&max, &min, 0.05, 1) > 1);
 }
 
+/* Connections of BURST trials that fail as a whole, and such of which a part does. */
+static void bursts_are_fair_to_those_who_keep_a_limit(void **state)
+{
+	double whole[JUDGE_RATIOS] = {0}, part[JUDGE_RATIOS] = {0}, log_ratios[JUDGE_RATIOS], probability;
+
+	(void)state;
+	for (int got = 0; got <= TRIALS; got++) {
+		struct limit max = {{(uint64_t)got * BURST, TRIALS * BURST}, 0.1};
+		struct limit less = {{(uint64_t)got * (BURST - 1), TRIALS * BURST}, 0.1 * (BURST - 1) / BURST};
+
+		probability = choose(TRIALS, got) * pow(0.1, got) * pow(0.9, TRIALS - got);
+		assert_true(counts_limited(&max, NULL, BURST, log_ratios));
+		for (size_t i = 0; i < JUDGE_RATIOS; i++)
+			whole[i] += probability * exp(log_ratios[i]);
+		assert_true(counts_limited(&less, NULL, BURST, log_ratios));
+		for (size_t i = 0; i < JUDGE_RATIOS; i++)
+			part[i] += probability * exp(log_ratios[i]);
+	}
+	for (size_t i = 0; i < JUDGE_RATIOS; i++) {
+		assert_close(whole[i], 1, CLOSE);
+		assert_true(part[i] < 1);
+	}
+}
+
 static void where_nothing_may_go_wrong_one_event_is_proof(void **state)
 {
 	struct limit limit = {{1, 1000000}, 0};
@@ -238,7 +323,7 @@ static void where_nothing_may_go_wrong_one_event_is_proof(void **state)
 	struct evidence e = {0};
 
 	(void)state;
-	assert_true(counts_limited(&limit, NULL, log_ratios));
+	assert_true(counts_limited(&limit, NULL, 1, log_ratios));
 	evidence_add(&e, log_ratios);
 	assert_true(e.highest > 1e50);
 	assert_true(isfinite(e.highest));
@@ -299,7 +384,7 @@ static void the_expectation_of_evidence_never_rises_above_1(void **state)
 			}
 			f = fourfold(4, 4, events[t], got[t]);
 			probability *= chance(4, 4, events[t], got[t], 1);
-			assert_true(counts_compared(&f, 1, log_ratios));
+			assert_true(counts_compared(&f, 1, 1, log_ratios));
 			evidence_add(&e, log_ratios);
 		}
 		if (probability > 0)
@@ -334,7 +419,10 @@ int main(void)
 		cmocka_unit_test(more_events_of_the_candidate_are_more_evidence),
 		cmocka_unit_test(numbers_of_any_size_give_finite_ratios),
 		cmocka_unit_test(intervals_too_big_to_be_worked_with_say_the_same_in_the_candidates_favour),
+		cmocka_unit_test(accidents_of_any_sizes_up_to_the_burst_are_no_evidence),
+		cmocka_unit_test(full_bursts_say_what_single_accidents_would),
 		cmocka_unit_test(a_limit_is_fair_to_those_who_keep_it),
+		cmocka_unit_test(bursts_are_fair_to_those_who_keep_a_limit),
 		cmocka_unit_test(where_nothing_may_go_wrong_one_event_is_proof),
 		cmocka_unit_test(evidence_is_mixed_over_alternatives_and_over_beginnings),
 		cmocka_unit_test(the_expectation_of_evidence_never_rises_above_1),

@@ -170,43 +170,82 @@ static void of_equal_versions_fewer_than_alpha_fail(void **state)
 	equal_versions(1.25, 0.1, "1.25 times the odds and 10 % tolerated");
 }
 
-/* Of rollouts of equal versions whose errors come in bursts of @burst, looked at 100 times: the share that fails. */
-static double failed_with_bursts(uint64_t burst, double tolerance)
+/* What connections of @burst requests did, each of which fails as a whole. */
+static struct sample draw_bursts(uint64_t trials, double share, uint64_t burst)
 {
-	struct metric_plan m = error_rate;
-	struct analysis_plan a;
+	return (struct sample){.trials = trials, .events = draw_binomial(&draws, trials / burst, share) * burst};
+}
+
+/* Of rollouts of equal versions whose errors come in bursts of @burst, looked at 100 times: the share that fails. */
+static double failed_with_bursts(const struct metric_plan *m, enum beside beside, uint64_t burst)
+{
+	const struct analysis_plan a = plan_of(*m);
 	static struct metric_state s;
-	struct metric_result r;
+	struct metric_result r = {0};
 	struct sample candidate, stable;
 	int failed = 0;
 
-	m.tolerance = tolerance;
-	a = plan_of(m);
 	for (int n = 0; n < BURSTY; n++) {
 		memset(&s, 0, sizeof(s));
+		if (beside == BESIDE_REFERENCE) {
+			stable = draw_bursts(20000, 0.01, burst);
+			judge_metric(&a, m, BESIDE_STABLE, &(struct sample){0}, &stable, &s, &r);
+			judge_reference(&s);
+		}
 		for (int t = 0; t < 100; t++) {
-			candidate = draw_counts(&draws, 50, 0.01 / (double)burst);
-			stable = draw_counts(&draws, 950, 0.01 / (double)burst);
-			candidate.events *= burst;
-			stable.events *= burst;
-			judge_metric(&a, &m, BESIDE_STABLE, &candidate, &stable, &s, &r);
+			candidate = draw_bursts(50, 0.01, burst);
+			stable = draw_bursts(950, 0.01, burst);
+			judge_metric(&a, m, beside, &candidate, &stable, &s, &r);
 		}
 		failed += r.proven;
 	}
 	return (double)failed / BURSTY;
 }
 
-/* No promise, but what the assumption of independence is worth. */
-static void errors_that_come_in_bursts_break_the_promise(void **state)
+/* If 1 % of all rollouts fail, 2 of BURSTY are expected, and more than 8 in one of 4 000 tests. */
+#define BY_CHANCE 0.04
+
+static void errors_in_bursts_keep_the_promise_where_burst_says_so(void **state)
 {
-	double one = failed_with_bursts(1, 1.25), two = failed_with_bursts(2, 1.25), five = failed_with_bursts(5, 1.25);
+	const struct metric_plan limited = {.name = "error-rate", .kind = METRIC_COUNTS, .has_max = true, .max = 0.01};
+	const struct {
+		const char *name;
+		struct metric_plan m;
+		enum beside beside;
+	} cases[] = {{"beside stable", error_rate, BESIDE_STABLE},
+		     {"with a max", limited, BESIDE_STABLE},
+		     {"after a switch", error_rate, BESIDE_REFERENCE}};
 
 	(void)state;
-	printf("# errors in bursts: with alpha 0.01 equal versions failed %.1f %% alone, %.1f %% in twos, %.1f %% in "
-	       "fives; in fives with 5 times the odds tolerated %.1f %%\n",
-	       100 * one, 100 * two, 100 * five, 100 * failed_with_bursts(5, 5));
-	assert_true(one <= 0.01);
-	assert_true(five > 0.01);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct metric_plan alone = cases[i].m, five = alone;
+		double failed_alone, kept;
+
+		five.burst = 5;
+		failed_alone = failed_with_bursts(&alone, cases[i].beside, 5);
+		kept = failed_with_bursts(&five, cases[i].beside, 5);
+		printf("# errors in fives, %s: with alpha 0.01 equal versions failed %.1f %%, with burst 5 %.2f %%\n",
+		       cases[i].name, 100 * failed_alone, 100 * kept);
+		assert_true(failed_alone > BY_CHANCE); /* or there was nothing to withstand */
+		assert_true(kept <= BY_CHANCE);
+	}
+}
+
+/* No promise, but what the assumption of independence is worth. */
+static void errors_that_come_in_bursts_break_the_promise_where_it_does_not(void **state)
+{
+	struct metric_plan tolerant = error_rate;
+	double one, two, tolerated;
+
+	(void)state;
+	tolerant.tolerance = 5;
+	one = failed_with_bursts(&error_rate, BESIDE_STABLE, 1);
+	two = failed_with_bursts(&error_rate, BESIDE_STABLE, 2);
+	tolerated = failed_with_bursts(&tolerant, BESIDE_STABLE, 5);
+	printf("# with alpha 0.01 equal versions failed %.1f %% with errors alone, %.1f %% in twos, and in fives with "
+	       "5 times the odds tolerated %.1f %%\n",
+	       100 * one, 100 * two, 100 * tolerated);
+	assert_true(one <= BY_CHANCE && two > one && tolerated > BY_CHANCE);
 }
 
 /* --- bad candidates ----------------------------------------------------------------------------------------------- */
@@ -225,7 +264,7 @@ static struct sample draw_sample(const struct metric_plan *m, uint64_t trials, d
 {
 	switch (m->kind) {
 	case METRIC_COUNTS:
-		return draw_counts(&draws, trials, what);
+		return draw_bursts(trials, what, m->burst ?: 1);
 	case METRIC_TIMES:
 		return draw_times(trials, (uint32_t)what);
 	default:
@@ -306,6 +345,8 @@ static double information(double candidate, double stable, double stables, doubl
 
 static void five_times_the_errors_are_caught_near_the_theoretical_bound(void **state)
 {
+	const struct metric_plan in_fives = {
+		.name = "5xx", .kind = METRIC_COUNTS, .compare = true, .tolerance = 1.25, .burst = 5};
 	struct detection d = {
 		"errors of 5 % instead of 1 %, 5 % of the traffic", &error_rate, BESIDE_STABLE, 10, 190, 0, 0.05, 0.01};
 	double needed = log(1 / 0.01);
@@ -325,6 +366,14 @@ static void five_times_the_errors_are_caught_near_the_theoretical_bound(void **s
 	bound = needed / information(0.05, 0.01, 1, 1.25);
 	printf("#   in theory %.0f\n", bound);
 	assert_true(half <= 2.5 * bound);
+	d.name = "the same in fives, with burst 5, 5 % of the traffic";
+	d.m = &in_fives;
+	d.candidate = 10;
+	d.stable = 190;
+	detect(&d, &half, &most);
+	bound = 5 * needed / information(0.05, 0.01, 19, 1.25);
+	printf("#   in theory %.0f\n", bound);
+	assert_true(half >= bound / 2 && half <= 2.5 * bound);
 }
 
 static void a_candidate_that_goes_bad_late_is_caught_nearly_as_soon(void **state)
@@ -420,7 +469,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_equal_versions_fewer_than_alpha_fail),
-		cmocka_unit_test(errors_that_come_in_bursts_break_the_promise),
+		cmocka_unit_test(errors_in_bursts_keep_the_promise_where_burst_says_so),
+		cmocka_unit_test(errors_that_come_in_bursts_break_the_promise_where_it_does_not),
 		cmocka_unit_test(five_times_the_errors_are_caught_near_the_theoretical_bound),
 		cmocka_unit_test(a_candidate_that_goes_bad_late_is_caught_nearly_as_soon),
 		cmocka_unit_test(after_a_switch_the_reference_catches_it_as_well),
