@@ -2,7 +2,6 @@
 /* Why a verdict is what it is, in one sentence. */
 #include "judge_parts.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,15 +13,17 @@ struct words {
 /* 15301 as "15 301". */
 static struct words count_words(uint64_t count)
 {
-	struct words w = {0}, digits;
-	int length = snprintf(digits.text, sizeof(digits.text), "%" PRIu64, count), end = 0;
+	struct words w = {0}, ret = {0};
+	char *first = w.text + sizeof(w.text) - 1;
 
-	for (int i = 0; i < length; i++) {
-		if (i && (length - i) % 3 == 0)
-			w.text[end++] = ' ';
-		w.text[end++] = digits.text[i];
+	for (int digits = 0; count || !digits; count /= 10) {
+		if (digits && digits % 3 == 0)
+			*--first = ' ';
+		*--first = (char)('0' + count % 10);
+		digits++;
 	}
-	return w;
+	memcpy(ret.text, first, strlen(first));
+	return ret;
 }
 
 static struct words amount_words(const struct metric_plan *m, double amount)
@@ -79,9 +80,10 @@ __attribute__((format(printf, 2, 3))) static void say(struct metric_result *ret,
 /* "5.2 % of 812" */
 static void say_amount(const struct metric_plan *m, double amount, uint64_t samples, struct metric_result *ret)
 {
-	say(ret, "%s", amount_words(m, amount).text);
-	if (m->kind != METRIC_VALUE)
-		say(ret, " of %s", count_words(samples).text);
+	if (m->kind == METRIC_VALUE)
+		say(ret, "%s", amount_words(m, amount).text);
+	else
+		say(ret, "%s of %s", amount_words(m, amount).text, count_words(samples).text);
 }
 
 static void say_limits(const struct metric_plan *m, struct metric_result *ret)
