@@ -17,7 +17,8 @@ struct behaviour {
 	double from;         /* share 0..1; median in seconds; mean; the value */
 	double to;           /* the same from @changes_ms on */
 	uint64_t changes_ms; /* of virtual time; UINT64_MAX: never */
-	double spread;       /* standard deviation: of a time's logarithm, of a score, of a value */
+	double spread; /* standard deviation: of a time's logarithm, of a score, of a value; of counts: connections
+			  in a row that fail together, from 1 to 1000 */
 };
 
 /* Samples of one analysis, metric by metric. */

@@ -10,6 +10,7 @@
 #include "text.h"
 
 #define CHANGE_MAX_S (30U * 86400)
+#define BURST_MAX 1000
 
 /* --- drawing ------------------------------------------------------------------------------------------------------ */
 
@@ -47,6 +48,7 @@ void simulation_sample(struct draws *d, const struct metric_plan *m, const struc
 		       uint64_t connections, struct sample *ret)
 {
 	double level = at_ms >= b->changes_ms ? b->to : b->from;
+	uint64_t burst;
 
 	memset(ret, 0, sizeof(*ret));
 	if (!connections) {
@@ -56,7 +58,10 @@ void simulation_sample(struct draws *d, const struct metric_plan *m, const struc
 	switch (m->kind) {
 	case METRIC_COUNTS:
 		ret->trials = connections;
-		ret->events = draw_binomial(d, connections, level);
+		burst = b->spread > 1 ? (uint64_t)b->spread : 1;
+		ret->events = draw_binomial(d, connections / burst, level) * burst;
+		if (connections % burst)
+			ret->events += draw_binomial(d, 1, level) * (connections % burst);
 		break;
 	case METRIC_TIMES:
 		draw_times(d, level, b->spread, connections, &ret->histogram);
@@ -202,7 +207,9 @@ static bool take_behaviour(const char *text, const struct metric_plan *m, struct
 		const struct metric_plan plain = {.kind = METRIC_VALUE};
 
 		text++;
-		if (m->kind == METRIC_COUNTS || !take_level(&text, &plain, &b.spread) || b.spread < 0)
+		if (!take_level(&text, &plain, &b.spread) || b.spread < 0)
+			return false;
+		if (m->kind == METRIC_COUNTS && (b.spread < 1 || b.spread > BURST_MAX || fmod(b.spread, 1) != 0))
 			return false;
 	}
 	if (*text || !level_is_possible(m, b.from) || !level_is_possible(m, b.to))
@@ -230,7 +237,7 @@ static int find_metric(const struct analysis_plan *a, const char *name)
 static int refuse_value(const struct metric_plan *m, const char *text, struct refusal *why)
 {
 	static const char *const forms[] = {
-		[METRIC_COUNTS] = "a share, as 1% or 0.01, or 1%..5%@10m",
+		[METRIC_COUNTS] = "a share, as 1% or 0.01, 1%..5%@10m, or 1%~5 in bursts of 5",
 		[METRIC_TIMES] = "a time, as 20ms, 20ms~0.5 or 20ms..80ms@10m",
 		[METRIC_SCORES] = "a mean within its range, as 0.8, 0.8~0.1 or 0.8..0.6@10m",
 		[METRIC_VALUE] = "a number, as 0.02, 0.02~0.001 or 0.02..0.05@10m",

@@ -92,6 +92,30 @@ static void equal_versions_are_promoted_but_for_few(void **state)
 	assert_true(failed <= 7); /* alpha is 0.01: 2 are expected at most, more than 7 come once in a thousand times */
 }
 
+/* Of 100 rollouts of equal versions whose errors come in fives. */
+static size_t failed_in_fives(uint32_t burst)
+{
+	size_t failed = 0;
+
+	make_canary();
+	plan.analysis.metrics[0].burst = burst;
+	plan.analysis.metrics[1].dry_run = true;
+	say("error-rate=2%~5");
+	simulation.stable[0] = simulation.candidate[0];
+	for (simulation.seed = 0; simulation.seed < 100; simulation.seed++) {
+		run();
+		failed += end.state == ROLLOUT_FAILED;
+	}
+	return failed;
+}
+
+static void equal_versions_that_fail_in_bursts_are_promoted_where_burst_says_so(void **state)
+{
+	(void)state;
+	assert_true(failed_in_fives(5) <= 5); /* alpha is 0.01: more than 5 of 100 come once in 2 000 times */
+	assert_true(failed_in_fives(1) > 5);
+}
+
 static void a_version_that_fails_is_rolled_back_soon(void **state)
 {
 	(void)state;
@@ -247,6 +271,7 @@ static void what_people_say_is_read(void **state)
 		{"error-rate=0.02", 0, 0.02, 0.02, -1, UINT64_MAX},
 		{"error-rate=1", 0, 1, 1, -1, UINT64_MAX},
 		{"error-rate=1%..5%@10m", 0, 0.01, 0.05, -1, 600000},
+		{"error-rate=1%..5%@10m~5", 0, 0.01, 0.05, 5, 600000},
 		{"first-byte-p95=20ms", 1, 0.02, 0.02, -1, UINT64_MAX},
 		{"first-byte=1.5s~0.2", 1, 1.5, 1.5, 0.2, UINT64_MAX},
 		{"first-byte=300us..2ms@1h30m~1", 1, 0.0003, 0.002, 1, 5400000},
@@ -287,7 +312,9 @@ static void what_cannot_be_is_refused_with_what_can(void **state)
 		{"error-rate=1%x", "share"},
 		{"error-rate=1%..5%", "share"},
 		{"error-rate=1%..5%@", "share"},
-		{"error-rate=1%~2", "share"},
+		{"error-rate=1%~0", "share"},
+		{"error-rate=1%~2.5", "share"},
+		{"error-rate=1%~1001", "share"},
 		{"first-byte=0", "time"},
 		{"first-byte=5%", "time"},
 		{"first-byte=20ms~-1", "time"},
@@ -392,6 +419,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_same_seed_is_the_same_rollout),
 		cmocka_unit_test(equal_versions_are_promoted_but_for_few),
+		cmocka_unit_test(equal_versions_that_fail_in_bursts_are_promoted_where_burst_says_so),
 		cmocka_unit_test(a_version_that_fails_is_rolled_back_soon),
 		cmocka_unit_test(a_version_that_gets_slow_is_rolled_back_then),
 		cmocka_unit_test(without_traffic_nothing_is_promoted),
