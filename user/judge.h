@@ -18,6 +18,7 @@
  * of bounded random variables by betting", 2024). VALUE: compared as it is, however few there were; nothing is proven,
  * failure_limit counts. After a switch, when stable has no traffic any more: against a bound of what it did before,
  * which is itself wrong with a tenth of the level.
+ * COUNTS whose errors come in bursts: of accidents of up to @burst events each, as judge_counts.c says.
  *
  * The level of each test is alpha divided by the number of tests of the plan that are not dry (Bonferroni). What all of
  * this rests on, and how it does: docs/judging.md.
