@@ -12,14 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum entry_program {
-	ENTRY_XDP,
-	ENTRY_TC,
-	ENTRY_XDP_RECEIVE,
-	ENTRY_MIRROR,
-	ENTRY_MIRROR_TC,
-	ENTRY_PROGRAMS
-};
+enum entry_program { ENTRY_XDP, ENTRY_TC, ENTRY_XDP_RECEIVE, ENTRY_MIRROR, ENTRY_MIRROR_TC, ENTRY_PROGRAMS };
 
 /* What tells a build's programs from another's: FNV-1a of the object file's bytes. */
 uint64_t program_pins_build(const void *object, size_t bytes);
