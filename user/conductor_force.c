@@ -178,6 +178,9 @@ static int adjust(const struct conducted *one, struct model *model, struct refus
 	if (error)
 		return error;
 	rollout_wanted(&one->record.plan, &one->record.rollout, &wanted);
+	/* Connections are to do as drain.on_rollback says, which a new model as such does not say: it follows at once. */
+	if (one->record.rollout.state == ROLLOUT_ROLLING_BACK && wanted.rollback)
+		return 0;
 	return set_wanted(s, &wanted, why);
 }
 

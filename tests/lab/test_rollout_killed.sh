@@ -9,8 +9,8 @@ set -eu
 # shellcheck source=tests/lab/rollout.sh
 . "$(dirname "$0")/rollout.sh"
 
-ROLLOUT_PORTS="8000 8001"
-ROLLOUT_PORT=([promoted]=8000 [returned]=8001)
+ROLLOUT_PORTS="8000 8001 8002"
+ROLLOUT_PORT=([promoted]=8000 [returned]=8001 [held]=8002)
 
 # What an evaluator says of the canary decides, and nothing else: so each goes the same way every time.
 service() # NAME STEPS
@@ -34,6 +34,10 @@ configuration()
 	printf 'services:\n'
 	service promoted '[{weight: 5}, {pause: 200ms}, {weight: 100}]'
 	service returned '[{weight: 5}, {pause: approval}, {weight: 100}]'
+	rollout_service held "${ROLLOUT_PORT[held]}" nat <<-END
+		drain: {on_rollback: reset, on_change: keep, pace: 100%/s}
+		rollout: {strategy: canary, stable: blue, candidate: canary, steps: [{weight: 50}, {pause: approval}, {weight: 100}]}
+	END
 }
 
 over='r["state"] in ("Succeeded", "Failed", "Aborted")'
@@ -164,6 +168,28 @@ test_kill_9_at_any_write_to_the_journal_changes_nothing()
 	killed_while_writing promoted
 	outcome promoted >"$LAB/promoted.now"
 	diff "$LAB/promoted.outcome" "$LAB/promoted.now"
+}
+
+held_at_canary() # COUNT
+{
+	lab_assert "d['alive'] == $1" "$(rollout_server_says canary1 "${ROLLOUT_PORT[held]}")"
+}
+
+# What the journal has of a daemon that was killed before what it had decided was in force.
+test_a_rollback_that_was_only_written_down_is_carried_out_as_a_rollback()
+{
+	rollout_done held start
+	rollout_wait_state held WaitingApproval
+	rollout_hold_start streams held 40
+	held_at_canary "$(lab_json 'd["variants"]["canary"]' "$(lab_event streams open)")"
+	lab_stop headgated KILL
+	sqlite3 "$LAB/rollouts.db" "UPDATE rollouts SET rollout = json_set(rollout, '\$.state', 'RollingBack')
+		WHERE service = 'held'"
+	rollout_splitter
+	rollout_wait_state held Failed
+	rollout_weights_are held "blue 100, canary 0"
+	lab_wait "no stream at the canary" held_at_canary 0
+	lab_traffic_stop streams >"$LAB/streams.end"
 }
 
 test_no_client_heard_of_it()
