@@ -62,7 +62,7 @@ static const char *actor_text(const struct actor *by, char text[32])
 	return text;
 }
 
-static void tell_transition(struct conducted *one, const struct actor *by)
+void conducted_tell_transition(struct conducted *one, const struct actor *by)
 {
 	const struct rollout *r = &one->record.rollout;
 	char who[32];
@@ -77,6 +77,8 @@ static void tell_transition(struct conducted *one, const struct actor *by)
 	if (event)
 		notify_all(&one->conductor->notifier, &one->record.plan, event);
 	json_decref(event);
+	if (rollout_is_over(r->state))
+		time_text(one->ended);
 }
 
 int conducted_set_roles(const struct conducted *one, const char *stable, const char *candidate)
@@ -135,11 +137,9 @@ static void enter(struct conducted *one, const struct actor *by)
 	conducted_bring_into_force(one);
 	if (!r->in_force_ns)
 		conducted_note_opened(one);
-	tell_transition(one, by);
-	if (!rollout_is_over(r->state))
-		return;
-	conducted_forget_interval(one);
-	time_text(one->ended);
+	conducted_tell_transition(one, by);
+	if (rollout_is_over(r->state))
+		conducted_forget_interval(one);
 }
 
 static void gather_facts(struct conducted *one)

@@ -178,27 +178,42 @@ static int adjust(const struct conducted *one, struct model *model, struct refus
 	if (error)
 		return error;
 	rollout_wanted(&one->record.plan, &one->record.rollout, &wanted);
-	/* Connections are to do as drain.on_rollback says, which a new model as such does not say: it follows at once. */
+	/* Connections are to do as drain.on_rollback says, which a new model as such does not say: it follows at once.
+	 */
 	if (one->record.rollout.state == ROLLOUT_ROLLING_BACK && wanted.rollback)
 		return 0;
 	return set_wanted(s, &wanted, why);
 }
 
+/* What was before a rollout, as far as a model still has it. 0 or -errno, with weights as they are. */
+static int go_back(const struct conducted *one, struct service_model *s)
+{
+	struct rollout_wanted before;
+
+	if (!s)
+		return -ENOENT;
+	rollout_wanted(&one->record.plan, &one->record.rollout, &before);
+	before.shadow &= s->shadow.present;
+	return set_wanted(s, &before, NULL);
+}
+
 /* The configuration was changed while no daemon was there that could have refused it. */
-static void end_for_want(struct conducted *one, const struct refusal *why)
+static void end_for_want(struct conducted *one, struct model *model, const struct refusal *why)
 {
 	const struct actor daemon_itself = {.daemon = true};
 	struct rollout *r = &one->record.rollout;
-	struct rollout was = *r;
 	int error;
 
+	one->before = *r;
 	r->state = ROLLOUT_FAILED;
-	r->frozen = true;
+	r->frozen = go_back(one, model_find_service(model, r->service));
 	r->transitions++;
 	snprintf(r->cause, sizeof(r->cause),
-		 "the configuration has no longer what it needs: %.300s; weights are as without it", why->text);
-	error = journal_transition(one->conductor->journal, &one->record, was.state, was.step, &daemon_itself);
-	log_error("%s: rollout %llu has failed: %s", r->service, (unsigned long long)r->id, r->cause);
+		 "the configuration has no longer what it needs: %.300s; weights are as %s it", why->text,
+		 r->frozen ? "without" : "before");
+	error = journal_transition(one->conductor->journal, &one->record, one->before.state, one->before.step,
+				   &daemon_itself);
+	conducted_tell_transition(one, &daemon_itself);
 	if (error)
 		log_error("the journal %s cannot be written: %s", one->conductor->path, strerror(-error));
 }
@@ -216,7 +231,7 @@ int conductor_adjust(struct conductor *c, struct model *model, struct refusal *w
 				      "the rollout of %s that is going on needs what would be gone: %.200s; `headgate "
 				      "rollout abort %s` ends it",
 				      r->service, lacks.text, r->service);
-		end_for_want(one, &lacks);
+		end_for_want(one, model, &lacks);
 	}
 	return 0;
 }

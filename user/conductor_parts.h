@@ -120,6 +120,9 @@ DEFINE_CLEANUP(struct conducted, conducted_free)
  */
 int conducted_advance(struct conducted *one, const struct actor *by, struct refusal *why);
 
+/* From one->before: to the log, and to whom the plan notifies. */
+void conducted_tell_transition(struct conducted *one, const struct actor *by);
+
 /* Who is stable and candidate in the next release, if this one is of the configuration's plan. 0 or -errno. */
 int conducted_set_roles(const struct conducted *one, const char *stable, const char *candidate);
 

@@ -229,6 +229,26 @@ test_a_rollout_that_the_configuration_has_no_variant_for_any_more_is_over_at_the
 	lab_assert "[v['weight'] for v in d['variants']] == [100]" "$(lab_api GET /v1/services/people)"
 }
 
+# Weights of the rollout's are in the state file; what it lacks are no weights.
+test_a_rollout_that_lacks_something_at_the_next_start_goes_back()
+{
+	configuration >"$LAB/headgate.yaml"
+	service copied 8003 >>"$LAB/headgate.yaml" <<-END
+		steps: [{shadow: 1, for: 100ms}, {weight: 50}, {pause: approval}, {weight: 100}]
+	END
+	sed -i '/^  copied:/a\    shadow: {backends: ["10.20.0.99:8000"], sample: 1}' "$LAB/headgate.yaml"
+	lab_headgate reload
+	rollout copied start >"$LAB/answer"
+	becomes copied 'r["state"] == "WaitingApproval"'
+	weights_are copied 50 50
+	lab_stop headgated
+	sed -i '/^    shadow:/d; s/{shadow: 1, for: 100ms}, //' "$LAB/headgate.yaml"
+	lab_splitter "$LAB/headgate.yaml"
+	is copied 'r["state"] == "Failed" and "shadow" in r["cause"] and r["ended"] is not None'
+	weights_are copied 100 0
+	rollout copied retry | grep -q "shadow"
+}
+
 lab_begin
 lab_standard nat
 configuration >"$LAB/headgate.yaml"
