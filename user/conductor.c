@@ -323,11 +323,11 @@ static void take_text(char *text, size_t bytes, const json_t *object, const char
 	snprintf(text, bytes, "%s", json_string_value(json_object_get(object, key)) ?: "");
 }
 
-/* What the journal knows beside the record: when, by whom, and what its last analysis came to. */
+/* What the journal knows beside the record: when, by whom, and what its last analysis came to. Asked of the service's
+ * newest, which it is, and not by its id, as all of its analyses would be read. */
 void conducted_read_history(struct conducted *one)
 {
-	const struct rollout *r = &one->record.rollout;
-	json_t *history = journal_history(one->conductor->journal, r->service, r->id, 1, false);
+	json_t *history = journal_history(one->conductor->journal, one->record.rollout.service, 0, 1, false);
 	const json_t *line = json_array_get(json_object_get(history, "rollouts"), 0);
 	const json_t *analyses = json_object_get(line, "analyses");
 
