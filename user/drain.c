@@ -25,6 +25,7 @@ static uint32_t pace_of(struct splitter *sp, uint32_t backend)
 	return s ? s->pace_permille : 1000;
 }
 
+/* That of a drain is never 0, by which the next daemon knows that there is one. */
 static void set_share(struct splitter *sp, uint32_t id, uint16_t share)
 {
 	__atomic_store_n(&datapath_backend(sp->datapath, id)->reset_below, share, __ATOMIC_RELAXED);
@@ -37,7 +38,7 @@ void drain_decide(struct splitter *sp, uint32_t backend, bool resets, uint64_t n
 	b->resetting = resets;
 	b->reset_began_ns = now_ns;
 	b->reset_done_pass = 0;
-	set_share(sp, backend, 0);
+	set_share(sp, backend, resets);
 }
 
 /* Where flows have no state nobody knows of silent connections: they may be there for as long as slots are tracked,
@@ -66,7 +67,7 @@ static void step(struct splitter *sp, uint32_t id, uint64_t now_ns)
 	struct backend_state *b = &sp->backends[id];
 	uint16_t share = drain_share(b->reset_began_ns, now_ns, pace_of(sp, id));
 
-	set_share(sp, id, share);
+	set_share(sp, id, share ?: 1);
 	if (share < EVERYONE)
 		return;
 	if (!b->reset_done_pass)
