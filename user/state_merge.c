@@ -113,12 +113,14 @@ static void merge_weights(struct service_model *s, const json_t *weights, struct
 	print_weights(configured, was, sizeof(was));
 	print_service_weights(s, now, sizeof(now));
 	if (!file_still_says(s, configured))
-		note(notes, s->name, "weights %s, set by command, are dropped: the file said %s then and says %s now",
+		note(notes, s->name,
+		     "weights %s, set by command or by a rollout, are dropped: the file said %s then and says %s now",
 		     decided, was, now);
 	else if (set_weights(s, running, &why))
-		note(notes, s->name, "weights %s, set by command, are dropped: %s", decided, why.text);
+		note(notes, s->name, "weights %s, set by command or by a rollout, are dropped: %s", decided, why.text);
 	else
-		note(notes, s->name, "weights %s, set by command, stay in force; the file says %s", decided, now);
+		note(notes, s->name, "weights %s, set by command or by a rollout, stay in force; the file says %s",
+		     decided, now);
 }
 
 static bool is_of_variant(const struct cohort_model *c, const struct cohort_model *other)
@@ -256,13 +258,15 @@ static void merge_sample(struct service_model *s, const json_t *sample, struct s
 
 	if (was != now) {
 		note(notes, s->name,
-		     "the shadow's sample of %g%%, set by command, is dropped: the file said %g%% then and says %g%% "
+		     "the shadow's sample of %g%%, set by command or by a rollout, is dropped: the file said %g%% then "
+		     "and says %g%% "
 		     "now",
 		     decided / 100.0, was / 100.0, now / 100.0);
 		return;
 	}
 	s->shadow.sample = decided;
-	note(notes, s->name, "the shadow's sample of %g%%, set by command, stays in force; the file says %g%%",
+	note(notes, s->name,
+	     "the shadow's sample of %g%%, set by command or by a rollout, stays in force; the file says %g%%",
 	     decided / 100.0, now / 100.0);
 }
 

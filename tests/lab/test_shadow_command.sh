@@ -158,7 +158,7 @@ test_a_reload_says_what_changed_and_another_sample_in_the_file_wins()
 	answer=$(lab_headgate reload -o json)
 	lab_assert 'set(d["changed"]) == {"web: shadow 10.20.0.22:8000 removed", "web: shadow: sample changed from 33.33% to 50%",
 		"web: shadow: whose connections are always or never mirrored changed"}' "$answer"
-	lab_assert 'any("33.33%, set by command, is dropped" in line for line in d["kept"])' "$answer"
+	lab_assert 'any("33.33%, set by command or by a rollout, is dropped" in line for line in d["kept"])' "$answer"
 	shadow_is 'd["sample"] == 50 and len(d["backends"]) == 1'
 	explained '"never" not in d["why"]' 10.8.1.2:4567
 	configuration "" >"$LAB/headgate.yaml"

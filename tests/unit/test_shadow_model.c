@@ -305,15 +305,16 @@ static void a_sample_set_by_command_stays_until_the_file_says_another(void **sta
 	struct fixture *f = *state;
 
 	assert_int_equal(again(f, configured, running, SHADOW(ONE ", sample: 10"),
-			       "llm: the shadow's sample of 0.25%, set by command, stays in force; the file says 10%\n")
+			       "llm: the shadow's sample of 0.25%, set by command or by a rollout, stays in force; the "
+			       "file says 10%\n")
 				 ->sample,
 			 25);
-	assert_int_equal(
-		again(f, configured, running, SHADOW(ONE ", sample: 20"),
-		      "llm: the shadow's sample of 0.25%, set by command, is dropped: the file said 10% then and "
-		      "says 20% now\n")
-			->sample,
-		2000);
+	assert_int_equal(again(f, configured, running, SHADOW(ONE ", sample: 20"),
+			       "llm: the shadow's sample of 0.25%, set by command or by a rollout, is dropped: the "
+			       "file said 10% then and "
+			       "says 20% now\n")
+				 ->sample,
+			 2000);
 	assert_false(again(f, configured, running, FILE_WITH(""),
 			   "llm: what was set by command for its shadow is dropped: the file has no shadow now\n")
 			     ->present);

@@ -167,8 +167,8 @@ static void weights_set_by_command_stay(void **state)
 
 	set_weights(configure(f, FILE_SAYS), 90, 10);
 	save(f);
-	assert_weights(merge(f,
-			     "llm: weights blue=90 green=10, set by command, stay in force; the file says blue=100\n"),
+	assert_weights(merge(f, "llm: weights blue=90 green=10, set by command or by a rollout, stay in force; the "
+				"file says blue=100\n"),
 		       90, 10);
 	assert_int_equal(f->merged->services[0].cohort_count, 1);
 }
@@ -182,7 +182,10 @@ static void a_later_decision_replaces_an_earlier_one(void **state)
 	save(f);
 	set_weights(s, 0, 7);
 	save(f);
-	assert_weights(merge(f, "llm: weights green=7, set by command, stay in force; the file says blue=100\n"), 0, 7);
+	assert_weights(
+		merge(f,
+		      "llm: weights green=7, set by command or by a rollout, stay in force; the file says blue=100\n"),
+		0, 7);
 	set_weights(s, 100, 0);
 	save(f);
 	assert_weights(merge(f, NULL), 100, 0);
@@ -195,10 +198,10 @@ static void weights_are_dropped_once_the_file_says_others(void **state)
 	set_weights(configure(f, FILE_SAYS), 90, 10);
 	save(f);
 	configure(f, SERVICE VARIANTS("50", "50") COHORT);
-	assert_weights(
-		merge(f, "llm: weights blue=90 green=10, set by command, are dropped: the file said blue=100 then and "
-			 "says blue=50 green=50 now\n"),
-		50, 50);
+	assert_weights(merge(f, "llm: weights blue=90 green=10, set by command or by a rollout, are dropped: the file "
+				"said blue=100 then and "
+				"says blue=50 green=50 now\n"),
+		       50, 50);
 }
 
 static void weights_survive_a_new_variant_without_weight(void **state)
@@ -208,8 +211,8 @@ static void weights_survive_a_new_variant_without_weight(void **state)
 	set_weights(configure(f, FILE_SAYS), 90, 10);
 	save(f);
 	configure(f, SERVICE VARIANTS("100", "0") "      red: {weight: 0, backends: []}\n");
-	assert_weights(merge(f,
-			     "llm: weights blue=90 green=10, set by command, stay in force; the file says blue=100\n"),
+	assert_weights(merge(f, "llm: weights blue=90 green=10, set by command or by a rollout, stay in force; the "
+				"file says blue=100\n"),
 		       90, 10);
 	assert_int_equal(f->merged->services[0].variants[2].weight, 0);
 }
@@ -221,12 +224,12 @@ static void weights_are_dropped_with_their_variant(void **state)
 	set_weights(configure(f, SERVICE VARIANTS("100", "0")), 90, 10);
 	save(f);
 	configure(f, SERVICE "    variants: {blue: {weight: 100, backends: [10.0.1.11:80]}}\n");
-	assert_int_equal(
-		merge(f, "llm: weights blue=90 green=10, set by command, are dropped: the file has no variant green "
-			 "any more\n")
-			->variants[0]
-			.weight,
-		100);
+	assert_int_equal(merge(f, "llm: weights blue=90 green=10, set by command or by a rollout, are dropped: the "
+				  "file has no variant green "
+				  "any more\n")
+				 ->variants[0]
+				 .weight,
+			 100);
 }
 
 static void weights_are_dropped_once_the_file_loses_a_variant_with_weight(void **state)
@@ -236,7 +239,8 @@ static void weights_are_dropped_once_the_file_loses_a_variant_with_weight(void *
 	set_weights(configure(f, SERVICE VARIANTS("50", "50")), 100, 0);
 	save(f);
 	configure(f, SERVICE "    variants: {blue: {weight: 50, backends: [10.0.1.11:80]}}\n");
-	merge(f, "llm: weights blue=100, set by command, are dropped: the file said blue=50 green=50 then and says "
+	merge(f, "llm: weights blue=100, set by command or by a rollout, are dropped: the file said blue=50 green=50 "
+		 "then and says "
 		 "blue=50 "
 		 "now\n");
 	assert_int_equal(f->merged->services[0].variants[0].weight, 50);
@@ -250,10 +254,10 @@ static void weights_are_dropped_with_their_backends(void **state)
 	save(f);
 	configure(f, SERVICE "    variants:\n      blue: {weight: 100, backends: [10.0.1.11:80]}\n"
 			     "      green: {weight: 0, backends: []}\n");
-	assert_weights(
-		merge(f, "llm: weights blue=90 green=10, set by command, are dropped: green of llm has no backends: "
-			 "give it some in the configuration first\n"),
-		100, 0);
+	assert_weights(merge(f, "llm: weights blue=90 green=10, set by command or by a rollout, are dropped: green of "
+				"llm has no backends: "
+				"give it some in the configuration first\n"),
+		       100, 0);
 }
 
 static void decisions_are_dropped_with_their_service(void **state)
@@ -419,7 +423,7 @@ static void drained_backends_are_judged_by_the_weights_in_force(void **state)
 	drain(s, "10.0.1.11:80");
 	drain(s, "10.0.1.12:80");
 	save(f);
-	s = merge(f, "llm: weights green=100, set by command, stay in force; the file says blue=100\n"
+	s = merge(f, "llm: weights green=100, set by command or by a rollout, stay in force; the file says blue=100\n"
 		     "llm: backend 10.0.1.11:80 of blue, drained by command, stays drained\n"
 		     "llm: backend 10.0.1.12:80 of blue, drained by command, stays drained\n");
 	assert_weights(s, 0, 100);
@@ -541,8 +545,8 @@ static void a_state_that_cannot_be_written_leaves_the_old_one(void **state)
 	set_weights(&f->running->services[0], 1, 1);
 	assert_int_equal(state_save(f->path, f->configured, f->running), -EISDIR);
 	assert_int_equal(rmdir(new), 0);
-	assert_weights(merge(f,
-			     "llm: weights blue=90 green=10, set by command, stay in force; the file says blue=100\n"),
+	assert_weights(merge(f, "llm: weights blue=90 green=10, set by command or by a rollout, stay in force; the "
+				"file says blue=100\n"),
 		       90, 10);
 	assert_int_equal(state_save("/nonexistent/state.json", f->configured, f->running), -ENOENT);
 }
