@@ -104,18 +104,46 @@ static void let_hooks_go(struct conducted *one)
 	one->facts.hook = HOOK_NONE;
 }
 
+/* The way back, that was begun without being in the journal: it is one->before. 0 or -errno. */
+static int write_late(struct conducted *one)
+{
+	struct rollout now = one->record.rollout;
+	int error;
+
+	if (!one->late)
+		return 0;
+	one->record.rollout = one->before;
+	error = journal_transition(one->conductor->journal, &one->record, one->late_from, one->before.step,
+				   &one->late_by);
+	one->record.rollout = now;
+	one->late = error;
+	return error;
+}
+
+/*
+ * What cannot be journalled is not done, but for the way back: a candidate that does harm does not keep its traffic for
+ * a full disk. A daemon that is killed before it could be written finds the rollout a little further back.
+ */
 static int write_transition(struct conducted *one, const struct actor *by, struct refusal *why)
 {
 	const struct rollout_plan *plan = &one->record.plan;
-	int error = 0;
+	int error = write_late(one);
 
-	if (one->before.state == ROLLOUT_PROMOTING && one->record.rollout.state == ROLLOUT_SUCCEEDED)
+	if (!error && one->before.state == ROLLOUT_PROMOTING && one->record.rollout.state == ROLLOUT_SUCCEEDED)
 		error = conducted_set_roles(one, plan->candidate, plan->stable);
 	if (!error)
 		error = journal_transition(one->conductor->journal, &one->record, one->before.state, one->before.step,
 					   by);
 	if (!error)
 		return 0;
+	if (one->record.rollout.state == ROLLOUT_ROLLING_BACK) {
+		one->late = true;
+		one->late_from = one->before.state;
+		one->late_by = *by;
+		conducted_trouble(one, "it goes back, although the journal %s cannot be written: %s",
+				  one->conductor->path, strerror(-error));
+		return 0;
+	}
 	one->record.rollout = one->before;
 	conducted_trouble(one, "it cannot go on, as the journal %s cannot be written: %s; trying again",
 			  one->conductor->path, strerror(-error));
@@ -123,7 +151,7 @@ static int write_transition(struct conducted *one, const struct actor *by, struc
 		      strerror(-error));
 }
 
-/* A transition is in the journal: what follows from it. */
+/* A transition was decided: what follows from it. */
 static void enter(struct conducted *one, const struct actor *by)
 {
 	const struct rollout *r = &one->record.rollout;
@@ -155,7 +183,7 @@ static void gather_facts(struct conducted *one)
 int conducted_advance(struct conducted *one, const struct actor *by, struct refusal *why)
 {
 	struct rollout *r = &one->record.rollout;
-	int moved;
+	int moved, done = 0;
 
 	do {
 		gather_facts(one);
@@ -163,8 +191,9 @@ int conducted_advance(struct conducted *one, const struct actor *by, struct refu
 		moved = rollout_advance(&one->record.plan, &one->facts, r, why);
 		if (moved > 0 && write_transition(one, by, why)) {
 			one->facts.command = COMMAND_NONE;
-			return -EIO;
+			return done ? 0 : -EIO; /* what was asked for is done; what follows from it is tried again */
 		}
+		done += moved > 0;
 		if (moved > 0)
 			enter(one, by);
 		by = &daemon_itself;

@@ -65,7 +65,10 @@ struct conducted {
 	sd_event_source *timer;
 	struct rollout_facts facts; /* what the machine has not been told yet */
 	struct rollout before;      /* what it goes back to if a transition cannot be journalled */
-	uint64_t kept_ns;           /* when the journal last had the clocks */
+	bool late;                  /* its way back is not in the journal yet, and is to be: from whence, and by whom */
+	enum rollout_state late_from;
+	struct actor late_by;
+	uint64_t kept_ns; /* when the journal last had the clocks */
 
 	/* An interval's measurements. */
 	struct baseline baseline;

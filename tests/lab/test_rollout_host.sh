@@ -162,6 +162,25 @@ test_nothing_is_done_that_cannot_be_journalled()
 	rollout_weights_are approved "blue 0, canary 100"
 }
 
+# A candidate does not keep its traffic for it.
+test_a_rollback_does_not_wait_for_a_full_disk()
+{
+	local disk
+	disk=/proc/$(lab_pid headgated)/root$LAB/disk
+	rollout_done approved undo
+	rollout_done approved start
+	rollout_wait_state approved WaitingApproval
+	rollout_weights_are approved "blue 90, canary 10"
+	fill_disk
+	lab_wait "a warning" warned_of_journal
+	rollout_done approved rollback
+	rollout_weights_are approved "blue 100, canary 0"
+	rollout_is approved 'r["state"] == "RollingBack"'
+	rm "$disk/fill"
+	rollout_wait_state approved Failed
+	[[ $(rollout_path approved) == *"WaitingApproval 1, RollingBack 1, Failed 1" ]] || lab_fail "$(rollout_path approved)"
+}
+
 warned_of_journal()
 {
 	lab_assert 'any("journal" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
