@@ -101,16 +101,20 @@ struct conductor {
 	bool begun;
 };
 
-/* --- conductor.c: one rollout's life --- */
+/* --- conductor_take_up.c: from the journal --- */
 
 /* The newest rollout of a service, over or not; NULL: it has had none, or it cannot be read. */
 struct conducted *conductor_find(struct conductor *c, const char *service);
+/* When it began, by whom, and what its last analysis came to: as the journal has it. */
+void conducted_read_history(struct conducted *one);
+
+/* --- conductor.c: one rollout's life --- */
+
 /* The same, if it goes on. */
 struct conducted *conductor_going_on(struct conductor *c, const char *service);
 /* Takes over a record that is in the journal; replaces the service's rollout before it. 0 or -errno. */
 int conductor_take_up(struct conductor *c, struct conducted *one);
-/* When it began, by whom, and what its last analysis came to: as the journal has it. */
-void conducted_read_history(struct conducted *one);
+int conducted_set_timer(struct conducted *one); /* it moves on from now; 0 or -errno */
 void conducted_free(struct conducted *one); /* accepts NULL */
 DEFINE_CLEANUP(struct conducted, conducted_free)
 

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Rollouts are taken up from the journal, when the daemon starts and when somebody asks, and left to it. */
+#include <errno.h>
+#include <string.h>
+
+#include "conductor_parts.h"
+#include "log.h"
+
+static void take_text(char *text, size_t bytes, const json_t *object, const char *key)
+{
+	snprintf(text, bytes, "%s", json_string_value(json_object_get(object, key)) ?: "");
+}
+
+/* What the journal knows beside the record: when, by whom, and what its last analysis came to. Asked of the service's
+ * newest, which it is, and not by its id, as all of its analyses would be read. */
+void conducted_read_history(struct conducted *one)
+{
+	json_t *history = journal_history(one->conductor->journal, one->record.rollout.service, 0, 1, false);
+	const json_t *line = json_array_get(json_object_get(history, "rollouts"), 0);
+	const json_t *analyses = json_object_get(line, "analyses");
+
+	take_text(one->by, sizeof(one->by), line, "by");
+	take_text(one->began, sizeof(one->began), line, "began");
+	take_text(one->ended, sizeof(one->ended), line, "ended");
+	if (json_array_size(analyses))
+		one->results_kept = json_incref(
+			json_object_get(json_array_get(analyses, json_array_size(analyses) - 1), "metrics"));
+	json_decref(history);
+}
+
+/* The interval that was running goes on. */
+static void go_on(struct conducted *one)
+{
+	const struct rollout *r = &one->record.rollout;
+
+	conducted_read_baseline(one);
+	if (r->phase == PHASE_RUNNING && !r->in_force_ns)
+		conducted_new_step(one);
+	conducted_find_winner(one);
+}
+
+/* 0; -ENOENT; -errno */
+static int load(struct conductor *c, const char *service)
+{
+	_cleanup_(conducted_freep) struct conducted *one = calloc(1, sizeof(*one));
+	int error;
+
+	if (!one)
+		return -ENOMEM;
+	error = journal_newest(c->journal, service, &one->record);
+	if (error)
+		return error;
+	one->conductor = c;
+	one->facts.winner = -1;
+	conducted_read_history(one);
+	if (!rollout_is_over(one->record.rollout.state))
+		go_on(one);
+	error = conductor_take_up(c, one);
+	if (!error)
+		(void)TAKE_PTR(one);
+	return error;
+}
+
+struct conducted *conductor_find(struct conductor *c, const char *service)
+{
+	for (int loaded = 0; loaded < 2; loaded++) {
+		for (struct conducted *one = c->first; one; one = one->next)
+			if (!strcmp(one->record.rollout.service, service))
+				return one;
+		if (!loaded && load(c, service))
+			return NULL;
+	}
+	return NULL;
+}
+
+static void load_going_on(void *context, const char *service)
+{
+	struct conductor *c = context;
+	int error = load(c, service);
+
+	if (error)
+		log_error("%s: its rollout cannot be taken up from %s: %s", service, c->path, strerror(-error));
+}
+
+static void on_untold(void *context, const char *where, const char *why)
+{
+	(void)context;
+	log_warning("%s could not be told of a rollout: %s", where, why);
+}
+
+int conductor_create(struct daemon *d, const char *path, struct conductor **ret, struct refusal *why)
+{
+	_cleanup_(conductor_destroyp) struct conductor *c = calloc(1, sizeof(*c));
+	struct refusal aside = {};
+	int error;
+
+	if (!c)
+		return refuse(why, ENOMEM, "out of memory");
+	c->daemon = d;
+	c->path = path;
+	error = journal_open(path, &c->journal, &aside);
+	if (error)
+		return refuse(why, -error, "%s", aside.text);
+	if (*aside.text)
+		log_warning("%s", aside.text);
+	error = requests_create(d->event, &c->requests);
+	if (error)
+		return refuse(why, -error, "requests over HTTP cannot be set up: %s", strerror(-error));
+	c->notifier = (struct notifier){.requests = c->requests, .failed = on_untold};
+	error = journal_each_going_on(c->journal, load_going_on, c);
+	if (error)
+		return refuse(why, -error, "%s cannot be read: %s", path, strerror(-error));
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+int conductor_begin(struct conductor *c)
+{
+	const struct model *model = c->daemon->splitter->model;
+
+	for (size_t i = 0; i < model->service_count; i++)
+		conductor_find(c, model->services[i].name);
+	c->begun = true;
+	for (struct conducted *one = c->first; one; one = one->next) {
+		struct rollout *r = &one->record.rollout;
+		int error;
+
+		if (rollout_is_over(r->state))
+			continue;
+		/* Time in which nobody was there does not count; and a data path that is new counts from zero. */
+		r->now_ns = now_ns();
+		if (!datapath_adopted(c->daemon->datapath))
+			one->baseline.there = false;
+		conducted_note_opened(one);
+		error = conducted_set_timer(one);
+		if (error)
+			return error;
+		log_info("%s: rollout %llu goes on: %s, step %u", r->service, (unsigned long long)r->id,
+			 name_of_rollout_state(r->state), r->step + 1);
+	}
+	return 0;
+}
+
+void conductor_destroy(struct conductor *c)
+{
+	if (!c)
+		return;
+	while (c->first) {
+		struct conducted *one = c->first;
+
+		c->first = one->next;
+		if (!rollout_is_over(one->record.rollout.state))
+			journal_keep(c->journal, &one->record);
+		conducted_free(one);
+	}
+	requests_destroy(c->requests);
+	journal_close(c->journal);
+	free(c);
+}
+
+void conductor_warn(const struct conductor *c, void (*warn)(void *context, const char *text), void *context)
+{
+	char text[sizeof(c->first->trouble) + 128];
+
+	for (const struct conducted *one = c->first; one; one = one->next) {
+		if (!*one->trouble)
+			continue;
+		snprintf(text, sizeof(text), "%s: its rollout: %s", one->record.rollout.service, one->trouble);
+		warn(context, text);
+	}
+}
