@@ -20,7 +20,7 @@ static const char *const command_words[] = {
 static int audited(struct conductor *c, const char *service, const struct actor *by, const char *what, int error,
 		   const struct refusal *why)
 {
-	int failed = journal_audit(c->journal, service, by, what, error ? why->text : NULL);
+	int failed = c->journal ? journal_audit(c->journal, service, by, what, error ? why->text : NULL) : 0;
 
 	if (failed)
 		log_warning("%s: uid %u: %s is not in the audit, as the journal %s cannot be written: %s", service,
@@ -61,8 +61,10 @@ static int begin_plan(struct conductor *c, const char *service, const struct rol
 {
 	_cleanup_(conducted_freep) struct conducted *one = calloc(1, sizeof(*one));
 	struct service_model *s = model_find_service(c->daemon->splitter->model, service);
-	int error = 0;
+	int error = conductor_has_journal(c, why);
 
+	if (error)
+		return error;
 	if (!one)
 		return refuse(why, ENOMEM, "out of memory");
 	if (!s)
@@ -91,8 +93,10 @@ static int command(struct conductor *c, const char *service, enum rollout_comman
 		   struct refusal *why)
 {
 	struct conducted *one = conductor_going_on(c, service);
-	int error;
+	int error = conductor_has_journal(c, why);
 
+	if (error)
+		return error;
 	if (!one)
 		return refuse(why, ENOENT, "no rollout of %s is going on; `headgate rollout start %s` begins one",
 			      service, service);
@@ -112,7 +116,10 @@ int conductor_command(struct conductor *c, const char *service, enum rollout_com
 static int retry(struct conductor *c, const char *service, const struct actor *by, struct refusal *why)
 {
 	const struct conducted *last = conductor_find(c, service);
+	int error = conductor_has_journal(c, why);
 
+	if (error)
+		return error;
 	if (!last)
 		return refuse(why, ENOENT, "%s has had no rollout; `headgate rollout start %s` begins one", service,
 			      service);
@@ -170,8 +177,10 @@ static int undo(struct conductor *c, const char *service, struct refusal *why)
 {
 	struct conducted *one = conductor_find(c, service);
 	_cleanup_(model_freep) struct model *copy = NULL;
-	int error;
+	int error = conductor_has_journal(c, why);
 
+	if (error)
+		return error;
 	if (!one)
 		return refuse(why, ENOENT, "%s has had no rollout", service);
 	error = conductor_allows(c, service, why);

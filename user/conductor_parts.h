@@ -93,8 +93,10 @@ struct conducted {
 
 struct conductor {
 	struct daemon *daemon;
-	const char *path; /* of the journal */
-	struct journal *journal;
+	const char *path;        /* of the journal */
+	struct journal *journal; /* NULL: it cannot be opened now; no rollout is known, and none begins */
+	char shut[512];          /* why; and when that is tried again */
+	sd_event_source *again;
 	struct requests *requests;
 	struct notifier notifier;
 	struct conducted *first;
@@ -114,8 +116,10 @@ void conducted_read_history(struct conducted *one);
 struct conducted *conductor_going_on(struct conductor *c, const char *service);
 /* Takes over a record that is in the journal; replaces the service's rollout before it. 0 or -errno. */
 int conductor_take_up(struct conductor *c, struct conducted *one);
+/* 0; -EIO with @why: there is no journal. */
+int conductor_has_journal(const struct conductor *c, struct refusal *why);
 int conducted_set_timer(struct conducted *one); /* it moves on from now; 0 or -errno */
-void conducted_free(struct conducted *one); /* accepts NULL */
+void conducted_free(struct conducted *one);     /* accepts NULL */
 DEFINE_CLEANUP(struct conducted, conducted_free)
 
 /**

@@ -6,6 +6,8 @@
 #include "conductor_parts.h"
 #include "log.h"
 
+#define JOURNAL_AGAIN_US 2000000U
+
 static void take_text(char *text, size_t bytes, const json_t *object, const char *key)
 {
 	snprintf(text, bytes, "%s", json_string_value(json_object_get(object, key)) ?: "");
@@ -67,7 +69,7 @@ struct conducted *conductor_find(struct conductor *c, const char *service)
 		for (struct conducted *one = c->first; one; one = one->next)
 			if (!strcmp(one->record.rollout.service, service))
 				return one;
-		if (!loaded && load(c, service))
+		if (!loaded && (!c->journal || load(c, service)))
 			return NULL;
 	}
 	return NULL;
@@ -88,6 +90,17 @@ static void on_untold(void *context, const char *where, const char *why)
 	log_warning("%s could not be told of a rollout: %s", where, why);
 }
 
+/* Of the host, and not of the configuration: services do not wait for it. */
+static bool may_pass(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT || error == -EROFS || error == -EIO || error == -EBUSY;
+}
+
+int conductor_has_journal(const struct conductor *c, struct refusal *why)
+{
+	return c->journal ? 0 : refuse(why, EIO, "no rollout is known, and none can begin: %s", c->shut);
+}
+
 int conductor_create(struct daemon *d, const char *path, struct conductor **ret, struct refusal *why)
 {
 	_cleanup_(conductor_destroyp) struct conductor *c = calloc(1, sizeof(*c));
@@ -99,18 +112,56 @@ int conductor_create(struct daemon *d, const char *path, struct conductor **ret,
 	c->daemon = d;
 	c->path = path;
 	error = journal_open(path, &c->journal, &aside);
-	if (error)
+	if (error && !may_pass(error))
 		return refuse(why, -error, "%s", aside.text);
 	if (*aside.text)
 		log_warning("%s", aside.text);
+	snprintf(c->shut, sizeof(c->shut), "%s", error ? aside.text : "");
 	error = requests_create(d->event, &c->requests);
 	if (error)
 		return refuse(why, -error, "requests over HTTP cannot be set up: %s", strerror(-error));
 	c->notifier = (struct notifier){.requests = c->requests, .failed = on_untold};
-	error = journal_each_going_on(c->journal, load_going_on, c);
+	error = c->journal ? journal_each_going_on(c->journal, load_going_on, c) : 0;
 	if (error)
 		return refuse(why, -error, "%s cannot be read: %s", path, strerror(-error));
 	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+/* What goes on is put in force, as at a start. */
+static int begin_late(struct conductor *c, struct refusal *why)
+{
+	struct daemon *d = c->daemon;
+	struct model *model;
+	int error;
+
+	c->begun = false;
+	error = journal_each_going_on(c->journal, load_going_on, c);
+	if (!error)
+		error = model_copy(d->splitter->model, &model);
+	if (error)
+		return refuse(why, -error, "%s", strerror(-error));
+	conductor_adjust(c, model, NULL);
+	error = daemon_change_decided(d, model, false, why);
+	return conductor_begin(c) ?: error;
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct conductor *c = context;
+	struct refusal why = {};
+
+	(void)usec;
+	if (c->daemon->ending)
+		return 0;
+	if (journal_open(c->path, &c->journal, &why)) {
+		snprintf(c->shut, sizeof(c->shut), "%s", why.text);
+		sd_event_source_set_time_relative(source, JOURNAL_AGAIN_US);
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	log_info("%s can be opened now%s%s", c->path, *why.text ? ": " : "", why.text);
+	if (begin_late(c, &why))
+		log_error("rollouts cannot go on: %s", why.text);
 	return 0;
 }
 
@@ -118,6 +169,9 @@ int conductor_begin(struct conductor *c)
 {
 	const struct model *model = c->daemon->splitter->model;
 
+	if (!c->journal)
+		return sd_event_add_time_relative(c->daemon->event, &c->again, CLOCK_MONOTONIC, JOURNAL_AGAIN_US, 0,
+						  on_again, c);
 	for (size_t i = 0; i < model->service_count; i++)
 		conductor_find(c, model->services[i].name);
 	c->begun = true;
@@ -153,6 +207,7 @@ void conductor_destroy(struct conductor *c)
 			journal_keep(c->journal, &one->record);
 		conducted_free(one);
 	}
+	sd_event_source_disable_unref(c->again);
 	requests_destroy(c->requests);
 	journal_close(c->journal);
 	free(c);
@@ -162,6 +217,8 @@ void conductor_warn(const struct conductor *c, void (*warn)(void *context, const
 {
 	char text[sizeof(c->first->trouble) + 128];
 
+	if (!c->journal)
+		warn(context, c->shut);
 	for (const struct conducted *one = c->first; one; one = one->next) {
 		if (!*one->trouble)
 			continue;

@@ -181,9 +181,40 @@ test_a_rollback_does_not_wait_for_a_full_disk()
 	[[ $(rollout_path approved) == *"WaitingApproval 1, RollingBack 1, Failed 1" ]] || lab_fail "$(rollout_path approved)"
 }
 
+# Services do not wait for the journal, and a rollout that goes on is taken up when it can be opened.
+test_a_daemon_starts_with_a_full_disk_and_takes_up_its_rollout_later()
+{
+	local disk
+	disk=/proc/$(lab_pid headgated)/root$LAB/disk
+	rollout_done approved start
+	rollout_wait_state approved WaitingApproval
+	mkdir "$LAB/kept"
+	lab_signal STOP headgated
+	cp "$disk"/rollouts.db* "$LAB/kept"
+	lab_stop headgated KILL
+	cat >"$LAB/on-full-disk" <<-END
+		#!/bin/sh
+		mount -t tmpfs -o size=3m disk $LAB/disk && cp $LAB/kept/* $LAB/disk
+		dd if=/dev/zero bs=4k of=$LAB/disk/fill
+		exec "\$@" --journal $LAB/disk/rollouts.db
+	END
+	chmod 755 "$LAB/on-full-disk"
+	LAB_UNDER="unshare --mount $LAB/on-full-disk" lab_splitter "$LAB/headgate.yaml"
+	disk=/proc/$(lab_pid headgated)/root$LAB/disk
+	warned_of_journal
+	rollout_weights_are approved "blue 90, canary 10"
+	lab_assert '"No space left" in d["error"]' "$(rollout_do approved approve)"
+	lab_assert '"No space left" in d["error"]' "$(rollout_do timed start)"
+	rm "$disk/fill"
+	rollout_wait_state approved WaitingApproval
+	rollout_done approved abort
+	rollout_wait_state approved Aborted
+	rollout_weights_are approved "blue 100, canary 0"
+}
+
 warned_of_journal()
 {
-	lab_assert 'any("journal" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
+	lab_assert 'any("journal" in warning or "rollouts.db" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
 }
 
 lab_begin
