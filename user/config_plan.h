@@ -15,7 +15,8 @@ struct plan_builder {
 	/* Of the service: what a plan is judged by, unless it is a mistake itself. */
 	bool variants_known, forward_known;
 	struct rollout_plan *plan; /* begins as zeroes, so that plans can be compared as bytes */
-	/* Metrics are written, though they may be mistakes; and not all of them are counted in traffic. */
+	/* Metrics that are obeyed are written, though they may be mistakes; and not all of them are counted in traffic.
+	 */
 	bool has_metrics, has_metrics_without_traffic;
 };
 

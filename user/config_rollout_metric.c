@@ -480,9 +480,10 @@ void plan_read_metric(struct plan_builder *p, const struct field *f)
 
 	snprintf(title, sizeof(title), "metric %zu of rollout of %s", a->metric_count + 1, p->service->name);
 	a->metric_count++;
-	p->has_metrics = true;
-	if (reader_fields(p->reader, f, title, fields, KEYS) || read_identity(p, fields, m))
+	if (reader_fields(p->reader, f, title, fields, KEYS) || read_identity(p, fields, m)) {
+		p->has_metrics = true; /* one mistake is enough */
 		return;
+	}
 	check_keys(p, fields, m);
 	read_kind(p, fields, m);
 	check_arms(p, fields, m);
@@ -492,5 +493,6 @@ void plan_read_metric(struct plan_builder *p, const struct field *f)
 	if (m->source == SOURCE_PROMETHEUS || m->source == SOURCE_WEBHOOK)
 		read_provider(p, f, fields, m);
 	plan_read_bool(p, &fields[DRY_RUN], &m->dry_run);
+	p->has_metrics |= !m->dry_run;
 	p->has_metrics_without_traffic |= m->source != SOURCE_DATAPLANE && !m->dry_run;
 }

@@ -126,6 +126,11 @@ static const struct mistake mistakes[] = {
 	{"steps that nothing holds", "web", PAIR "steps: [{weight: 5}, {weight: 50}]\n",
 	 "p.yaml:4:1: steps of rollout of web would be gone through at once: write analysis: {metrics: [..]}, or "
 	 "pauses between them\n"},
+	{"steps that only dry metrics look at", "web",
+	 PAIR "steps: [{weight: 5}, {weight: 50}]\n"
+	      "analysis: {metrics: [{name: error-rate, source: dataplane, max: 1%, dry_run: true}]}\n",
+	 "p.yaml:4:1: steps of rollout of web would be gone through at once: write analysis: {metrics: [..]}, or "
+	 "pauses between them\n"},
 	{"a pause of no time", "web", PAIR "steps: [{weight: 5}, {pause: 0s}, {pause: soon}]\n",
 	 "p.yaml:4:30: pause of step 2 of rollout of web is '0s': write approval, or a time from 100ms to 720h, as "
 	 "90s, 10m or 2h4m\n"
