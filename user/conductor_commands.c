@@ -28,10 +28,27 @@ static int audited(struct conductor *c, const char *service, const struct actor 
 	return error;
 }
 
+/* What one that failed has left frozen, and nobody has changed since, is not what the next one goes back to. */
+static void take_before(const struct conducted *last, const struct service_model *s, struct rollout *r)
+{
+	const struct rollout *old = &last->record.rollout;
+
+	if (!old->frozen || !conducted_in_force(last))
+		return;
+	for (size_t i = 0; i < old->before_count; i++)
+		if (service_find_variant(s, old->before[i].variant) < 0)
+			return;
+	memcpy(r->before, old->before, sizeof(r->before));
+	r->before_count = old->before_count;
+	r->shadow_before = old->shadow_before;
+	r->sample_before = old->sample_before;
+}
+
 /* Begins a rollout whose plan is in @one, which is taken over on success. */
 static int begin(struct conductor *c, struct service_model *s, struct conducted *one, const struct actor *by,
 		 struct refusal *why)
 {
+	const struct conducted *last = conductor_find(c, s->name);
 	struct rollout_record *record = &one->record;
 	int error = conductor_allows(c, s->name, why);
 
@@ -39,6 +56,8 @@ static int begin(struct conductor *c, struct service_model *s, struct conducted 
 		error = rollout_begin(&record->plan, s, now_ns(), &record->rollout, why);
 	if (error)
 		return error;
+	if (last)
+		take_before(last, s, &record->rollout);
 	error = journal_begin(c->journal, record, by);
 	if (error)
 		return refuse(why, -error, "the journal %s cannot be written: %s; nothing was changed", c->path,

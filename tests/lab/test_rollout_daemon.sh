@@ -218,6 +218,31 @@ test_what_an_evaluator_pushes_is_kept_over_a_kill()
 	rollout pushed undo >"$LAB/answer"
 }
 
+push_value() # SERVICE METRIC VARIANT VALUE
+{
+	lab_api POST "/v1/services/$1/rollout/metrics" "{\"metric\": \"$2\", \"variant\": \"$3\", \"value\": $4}"
+}
+
+plan() # TEXT
+{
+	/usr/bin/python3 -c 'import json, sys; print("\"plan\": " + json.dumps(sys.argv[1]))' "$1"
+}
+
+test_what_a_failure_froze_is_not_what_the_next_rollout_goes_back_to()
+{
+	rollout people start "$(plan "{strategy: canary, stable: blue, candidate: canary, on_failure: freeze,
+		steps: [{weight: 10}, {weight: 100}], analysis: {interval: 200ms,
+		metrics: [{name: cost, source: push, kind: value, max: 1}]}}")" >"$LAB/answer"
+	becomes people 'r["step"] == 0 and r["state"] == "Progressing"'
+	lab_wait "the interval's cost" push_value people cost canary 2
+	becomes people 'r["state"] == "Failed"'
+	weights_are people 90 10
+	rollout people retry >"$LAB/answer"
+	becomes people 'r["state"] == "Progressing"'
+	rollout people abort >"$LAB/answer"
+	weights_are people 100 0
+}
+
 test_a_rollout_that_the_configuration_has_no_variant_for_any_more_is_over_at_the_next_start()
 {
 	rollout people start >"$LAB/answer"
