@@ -138,16 +138,23 @@ void conducted_new_step(struct conducted *one)
 	conducted_forget_interval(one);
 }
 
+uint64_t conducted_reference_needed(const struct analysis_plan *a, const struct metric_plan *m)
+{
+	if (!m->compare || m->dry_run)
+		return 0;
+	return m->kind == METRIC_VALUE ? 1 : a->min_samples;
+}
+
 bool conducted_has_reference(const struct conducted *one)
 {
 	const struct analysis_plan *a = &one->record.plan.analysis;
 
 	if (!rollout_wants_reference(&one->record.plan, &one->record.rollout))
 		return true;
-	for (size_t i = 0; i < a->metric_count; i++)
-		if (a->metrics[i].compare && a->metrics[i].kind != METRIC_VALUE &&
-		    one->record.metrics[i].stable.trials < a->min_samples)
+	for (size_t i = 0; i < a->metric_count; i++) {
+		if (one->record.metrics[i].stable.trials < conducted_reference_needed(a, &a->metrics[i]))
 			return false;
+	}
 	return true;
 }
 

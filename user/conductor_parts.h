@@ -185,6 +185,8 @@ enum judged conducted_judge(struct conducted *one, bool judged, enum beside besi
 void conducted_find_winner(struct conducted *one);
 /* Whether the reference of the watch behind a switch has enough samples, if one is wanted. */
 bool conducted_has_reference(const struct conducted *one);
+/* Of a metric: samples of stable, 0 where the switch does not wait for them. */
+uint64_t conducted_reference_needed(const struct analysis_plan *a, const struct metric_plan *m);
 void conducted_new_step(struct conducted *one);
 /* No metric has a result yet. */
 void conducted_know_nothing(struct conducted *one);

@@ -156,11 +156,12 @@ static json_t *wait_for_switch(const struct conducted *one)
 
 	for (size_t i = 0; conducted_is_healthy(one) && i < a->metric_count; i++) {
 		uint64_t trials = one->record.metrics[i].stable.trials;
+		uint64_t needed = conducted_reference_needed(a, &a->metrics[i]);
 
-		if (a->metrics[i].compare && a->metrics[i].kind != METRIC_VALUE && trials < a->min_samples)
+		if (trials < needed)
 			return json_sprintf("samples of %s for the time behind the switch: %s has %llu of %llu",
 					    one->record.plan.stable, a->metrics[i].name, (unsigned long long)trials,
-					    (unsigned long long)a->min_samples);
+					    (unsigned long long)needed);
 	}
 	return json_sprintf("the backends of %s to be healthy", one->record.plan.candidate);
 }

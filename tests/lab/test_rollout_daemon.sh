@@ -243,6 +243,27 @@ test_what_a_failure_froze_is_not_what_the_next_rollout_goes_back_to()
 	weights_are people 100 0
 }
 
+pushes_until() # SERVICE EXPRESSION
+{
+	push_value "$1" cost blue 1 >"$LAB/answer"
+	push_value "$1" cost canary 1 >"$LAB/answer"
+	is "$1" "$2"
+}
+
+# Values are compared with one of before, and metrics that are only shown keep nobody waiting.
+test_a_switch_waits_for_values_of_stable_that_are_obeyed()
+{
+	rollout people start "$(plan "{strategy: blue_green, stable: blue, candidate: canary, watch: 500ms,
+		analysis: {interval: 200ms, min_samples: 1, metrics: [
+		{name: cost, source: push, kind: value, compare: stable, tolerance: 0.5},
+		{name: shown, source: push, kind: counts, compare: stable, tolerance: 2.0, dry_run: true}]}}")" >"$LAB/answer"
+	is people 'r["state"] == "Progressing" and r["step"] == 0 and "cost has 0 of 1" in r["waits_for"]'
+	weights_are people 100 0
+	lab_wait "the end" pushes_until people 'r["state"] == "Succeeded"'
+	rollout people undo >"$LAB/answer"
+	weights_are people 100 0
+}
+
 test_a_rollout_that_the_configuration_has_no_variant_for_any_more_is_over_at_the_next_start()
 {
 	rollout people start >"$LAB/answer"
