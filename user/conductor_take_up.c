@@ -98,7 +98,18 @@ static bool may_pass(int error)
 
 int conductor_has_journal(const struct conductor *c, struct refusal *why)
 {
-	return c->journal ? 0 : refuse(why, EIO, "no rollout is known, and none can begin: %s", c->shut);
+	return c->journal ? 0 : refuse(why, EIO, "no rollout is known, and none can begin: %s", c->trouble);
+}
+
+/* For as long as this daemon runs: whoever comes later has to know that rollouts were forgotten. */
+static void note_trouble(struct conductor *c, int error, const struct refusal *why)
+{
+	bool damaged = !error && *why->text;
+
+	snprintf(c->trouble, sizeof(c->trouble), "%s%s", why->text,
+		 damaged ? "; rollouts that were going on are forgotten, and their weights have stayed" : "");
+	if (*c->trouble)
+		log_warning("%s", c->trouble);
 }
 
 int conductor_create(struct daemon *d, const char *path, struct conductor **ret, struct refusal *why)
@@ -114,9 +125,7 @@ int conductor_create(struct daemon *d, const char *path, struct conductor **ret,
 	error = journal_open(path, &c->journal, &aside);
 	if (error && !may_pass(error))
 		return refuse(why, -error, "%s", aside.text);
-	if (*aside.text)
-		log_warning("%s", aside.text);
-	snprintf(c->shut, sizeof(c->shut), "%s", error ? aside.text : "");
+	note_trouble(c, error, &aside);
 	error = requests_create(d->event, &c->requests);
 	if (error)
 		return refuse(why, -error, "requests over HTTP cannot be set up: %s", strerror(-error));
@@ -155,11 +164,12 @@ static int on_again(sd_event_source *source, uint64_t usec, void *context)
 	if (c->daemon->ending)
 		return 0;
 	if (journal_open(c->path, &c->journal, &why)) {
-		snprintf(c->shut, sizeof(c->shut), "%s", why.text);
+		snprintf(c->trouble, sizeof(c->trouble), "%s", why.text);
 		sd_event_source_set_time_relative(source, JOURNAL_AGAIN_US);
 		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	}
-	log_info("%s can be opened now%s%s", c->path, *why.text ? ": " : "", why.text);
+	log_info("%s can be opened now", c->path);
+	note_trouble(c, 0, &why);
 	if (begin_late(c, &why))
 		log_error("rollouts cannot go on: %s", why.text);
 	return 0;
@@ -217,8 +227,8 @@ void conductor_warn(const struct conductor *c, void (*warn)(void *context, const
 {
 	char text[sizeof(c->first->trouble) + 128];
 
-	if (!c->journal)
-		warn(context, c->shut);
+	if (*c->trouble)
+		warn(context, c->trouble);
 	for (const struct conducted *one = c->first; one; one = one->next) {
 		if (!*one->trouble)
 			continue;

@@ -212,6 +212,18 @@ test_a_daemon_starts_with_a_full_disk_and_takes_up_its_rollout_later()
 	rollout_weights_are approved "blue 100, canary 0"
 }
 
+# Nobody judges what was going on any more.
+test_a_damaged_journal_is_warned_of()
+{
+	lab_stop headgated
+	head -c 8192 /dev/urandom >"$LAB/rollouts.db"
+	rollout_splitter
+	lab_assert 'any("forgotten" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
+	[ -s "$LAB/rollouts.db.damaged" ]
+	lab_headgate doctor >"$LAB/doctor" 2>&1 || true
+	grep -q forgotten "$LAB/doctor"
+}
+
 warned_of_journal()
 {
 	lab_assert 'any("journal" in warning or "rollouts.db" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
