@@ -87,27 +87,30 @@ is_well_at_5_percent() # SERVICE
 
 # A fault began just after an analysis: so the next one, or else the first that is wholly within it, says that the canary
 # fails. From when that is in force nobody new is at the canary.
-is_rolled_back() # SERVICE FAULT METRIC
+is_rolled_back() # SERVICE FAULT METRIC [MS-UNTIL-IT-SHOWS]
 {
-	local result
+	local result within=$((2 + (${4:-0} + 999) / 1000))
 	rollout_wait_state "$1" Failed
 	rollout_weights_are "$1" "blue 100, canary 0"
 	sleep 0.3
 	result=$(rollout_returned load "$1" "$2")
 	rollout_tell_returned "$mode, $1" "$result"
 	lab_assert 'd["after"]["requests"] > 20 and d["after"]["failed"] == 0 and set(d["after"]["variants"]) == {"blue"}' "$result"
-	lab_assert 'd["analyses_since_fault"][-1] == "fail" and len(d["analyses_since_fault"]) <= 2' "$result"
+	lab_assert 'd["analyses_since_fault"][-1] == "fail" and len(d["analyses_since_fault"]) <= n' "$result" n="$within"
 	lab_assert "[m['name'] for m in d['rollouts'][0]['analyses'][-1]['metrics'] if m['verdict'] == 'fail'] == ['$3']" \
 		"$(rollout_history "$1")"
 }
 
 test_a_latency_spike_alone_is_rolled_back()
 {
-	local fault
+	local fault delay_ms
 	is_well_at_5_percent slow
+	# Far beyond what is tolerated, however slow stable is on a busy machine.
+	delay_ms=$(lab_json 'round(max(80, 5000 * next(m["stable"] for m in d["rollout"]["analysis"]["metrics"] if m["name"] == "first-byte-p95")))' \
+		"$(rollout_report slow)")
 	rollout_after_an_analysis slow
-	fault=$(rollout_set canary1 "port=${ROLLOUT_PORT[slow]}&delay_ms=80")
-	is_rolled_back slow "$fault" first-byte-p95
+	fault=$(rollout_set canary1 "port=${ROLLOUT_PORT[slow]}&delay_ms=$delay_ms")
+	is_rolled_back slow "$fault" first-byte-p95 "$delay_ms"
 }
 
 test_an_error_increase_alone_is_rolled_back()
