@@ -170,8 +170,9 @@ enum flow_flags {
 	FLOW_REPLIED = 1 << 3,     /* the backend has answered (TCP: with SYN-ACK) */
 	FLOW_ESTABLISHED = 1 << 4, /* the client has acknowledged that */
 	FLOW_REQUESTED = 1 << 5,   /* the client has sent data */
-	FLOW_DRAINED = 1 << 6,     /* reset by Headgate; the backend is told when it speaks next */
+	FLOW_DRAINED = 1 << 6,     /* reset by Headgate: whoever still speaks is told */
 	FLOW_ENDED = 1 << 7,       /* its end has been counted */
+	FLOW_TOLD = 1 << 8,        /* drained, and the daemon has sent the backend a RST */
 };
 
 #define FLOW_ENDS (FLOW_CLIENT_FIN | FLOW_SERVER_FIN | FLOW_RESET)
@@ -250,8 +251,8 @@ struct flow {
 	__u32 opened; /* tick of the first */
 	__u16 source; /* NAT: id of the rewritten source address; 0 in other modes */
 	__be16 source_port;
-	__u32 flags; /* enum flow_flags; set by atomic or, as both directions do */
-	__u32 zero;
+	__u32 flags;   /* enum flow_flags; set by atomic or, as both directions do */
+	__u32 drained; /* with FLOW_DRAINED: the tick of that */
 	struct client_progress client;
 };
 _Static_assert(sizeof(struct flow) == 40, "ABI");

@@ -62,8 +62,8 @@ static __always_inline int plan_nat(const struct packet *p, const struct service
 }
 
 /*
- * A connection that the pace of a drain has come to: both tables learn that it is over, so that the backend is told
- * with its next packet, and a SYN with the same ports opens a new one.
+ * A connection that the pace of a drain has come to: both tables learn that it is over, so that the daemon tells the
+ * backend, or its next packet is answered before that, and a SYN with the same ports opens a new one.
  */
 static __always_inline enum verdict reset_connection(const struct packet *p, const struct service *s, __u32 service,
 						     __u32 backend)
@@ -79,6 +79,8 @@ static __always_inline enum verdict reset_connection(const struct packet *p, con
 	flow_key_of_request(p, service, &key);
 	f = flow_find(&key, &half_open_hit);
 	first = f && !(__sync_fetch_and_or(&f->flags, over) & FLOW_DRAINED);
+	if (first)
+		f->drained = tick_now();
 	if (s->mode == FORWARD_NAT) {
 		port = f ? nat_port_of(&key, f) : NULL;
 		if (port)

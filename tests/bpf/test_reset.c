@@ -8,7 +8,13 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "connection.h"
 #include "hash.h"
@@ -489,6 +495,101 @@ static void a_reset_packet_counts_for_no_backend(void **state)
 	}
 }
 
+/* --- whom the daemon speaks for
+ * ------------------------------------------------------------------------------------*/
+
+/* Runs what the daemon runs, on what it makes up. */
+static void make_up(struct fixture *f, const struct segment *s, struct frame *ret)
+{
+	struct frame in;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in.data, .data_out = ret->data,
+		    .data_size_out = sizeof(ret->data));
+
+	frame_build(s, &in);
+	opts.data_size_in = in.bytes;
+	assert_int_equal(bpf_prog_test_run_opts(fixture_program(f, "headgate_tc_made_up"), &opts), 0);
+	assert_int_equal(opts.retval, TC_ACT_REDIRECT);
+	ret->bytes = opts.data_size_out;
+}
+
+static struct segment silent_client(const struct connection *c, __u8 flags)
+{
+	struct segment s = from_client(c);
+
+	s.flags = flags;
+	s.payload_bytes = 0;
+	return s;
+}
+
+static void a_silent_client_is_reset_by_what_is_made_up_for_it(void **state)
+{
+	struct connection c = moved(state, NAT4_TCP);
+	struct segment ack = silent_client(&c, ACK);
+	struct frame wanted = {.bytes = sizeof(client4_reset) - 1};
+	struct frame out;
+
+	memcpy(wanted.data, client4_reset, wanted.bytes);
+	make_up(c.fixture, &ack, &out);
+	if (!frame_equal(&out, &wanted)) {
+		frame_print_difference(&out, &wanted);
+		fail_msg("not the RST that was written down");
+	}
+	assert_int_equal(resets(c.fixture, c.backend), 1);
+}
+
+/* Sent on like a client's own; and the flow knows that it has been told. */
+static void a_silent_backend_is_reset_by_what_is_made_up_for_the_client(void **state)
+{
+	FOR_EACH_TCP_SERVICE(service)
+	{
+		struct connection c = moved(state, *service);
+		struct segment ack = silent_client(&c, ACK);
+		struct segment reset = silent_client(&c, RST);
+		__u32 sequence = htonl(reset.sequence);
+		struct reading r;
+		struct frame out;
+		struct flow flow;
+
+		make_up(c.fixture, &ack, &out);
+		assert_true(connection_established(&c, &flow));
+		assert_int_equal(flow.flags & (FLOW_DRAINED | FLOW_TOLD), FLOW_DRAINED);
+		make_up(c.fixture, &reset, &out);
+		assert_true(frame_read(&out, &r));
+		assert_true(frame_checksums_right(&out, &r));
+		assert_int_equal(r.flags, RST);
+		assert_memory_equal(out.data + r.l4 + 4, &sequence, 4);
+		assert_true(connection_established(&c, &flow));
+		assert_true(flow.flags & FLOW_TOLD);
+		assert_int_equal(resets(c.fixture, c.backend), 1);
+		assert_int_equal(fixture_measurements(c.fixture, c.backend).reset_by_client, 0);
+	}
+}
+
+/* A packet that comes in the middle of it uses the CPU's own space. */
+static void what_is_made_up_leaves_the_space_of_packets_alone(void **state)
+{
+	struct connection c = moved(state, NAT4_TCP);
+	int scratch = fixture_map(c.fixture, "scratch");
+	struct segment ack = silent_client(&c, ACK);
+	__u32 zero = 0, length = sizeof(struct bpf_map_info);
+	struct bpf_map_info info = {};
+	struct frame out;
+	size_t bytes;
+	__u8 *before, *after;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(scratch, &info, &length), 0);
+	bytes = (size_t)(info.value_size + 7) / 8 * 8 * libbpf_num_possible_cpus();
+	before = malloc(bytes);
+	after = malloc(bytes);
+	assert_int_equal(bpf_map_lookup_elem(scratch, &zero, before), 0);
+	ack.sequence += 77;
+	make_up(c.fixture, &ack, &out);
+	assert_int_equal(bpf_map_lookup_elem(scratch, &zero, after), 0);
+	assert_memory_equal(before, after, bytes);
+	free(before);
+	free(after);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -513,6 +614,9 @@ int main(void)
 		TEST(in_dnat_the_backend_is_told_by_the_client),
 		TEST(the_same_ports_open_a_new_connection_where_the_slot_points),
 		TEST(a_reset_packet_counts_for_no_backend),
+		TEST(a_silent_client_is_reset_by_what_is_made_up_for_it),
+		TEST(a_silent_backend_is_reset_by_what_is_made_up_for_the_client),
+		TEST(what_is_made_up_leaves_the_space_of_packets_alone),
 	};
 
 	return run_on_every_hook(tests);
