@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pkt_cls.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -281,6 +282,7 @@ static int load_programs(struct datapath *dp)
 		[ENTRY_XDP] = dp->skeleton->progs.headgate_xdp,
 		[ENTRY_TC] = dp->skeleton->progs.headgate_tc,
 		[ENTRY_XDP_RECEIVE] = dp->skeleton->progs.headgate_xdp_receive,
+		[ENTRY_TC_MADE_UP] = dp->skeleton->progs.headgate_tc_made_up,
 		[ENTRY_MIRROR] = dp->skeleton->progs.headgate_mirror,
 		[ENTRY_MIRROR_TC] = dp->skeleton->progs.headgate_mirror_tc,
 	};
@@ -460,6 +462,19 @@ int datapath_replay_segments(const struct datapath *dp)
 int datapath_receive_program(const struct datapath *dp)
 {
 	return dp->program_fd[ENTRY_XDP_RECEIVE];
+}
+
+int datapath_decide(struct datapath *dp, const void *in, uint32_t in_bytes, void *ret_out, uint32_t *ret_bytes)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in, .data_size_in = in_bytes, .data_out = ret_out,
+		    .data_size_out = *ret_bytes, .repeat = 1);
+
+	if (bpf_prog_test_run_opts(dp->program_fd[ENTRY_TC_MADE_UP], &options))
+		return -errno;
+	if (options.retval != TC_ACT_REDIRECT)
+		return -ENOENT;
+	*ret_bytes = options.data_size_out;
+	return 0;
 }
 
 struct mirror_programs datapath_mirror_programs(const struct datapath *dp)

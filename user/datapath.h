@@ -142,6 +142,16 @@ uint64_t datapath_memory_bytes(const struct datapath *dp);
 int datapath_early_fragments(const struct datapath *dp);
 int datapath_receive_program(const struct datapath *dp);
 
+/**
+ * datapath_decide - what becomes of a client's packet, had it come
+ * @in: the frame; its flow is told as if it had
+ * @ret_out: the frame to be sent in its stead; at least @in_bytes and what an outer packet adds
+ * @ret_bytes: in: room in @ret_out; out: its size
+ *
+ * Return: 0, -ENOENT: nothing is to be sent; -errno.
+ */
+int datapath_decide(struct datapath *dp, const void *in, uint32_t in_bytes, void *ret_out, uint32_t *ret_bytes);
+
 /* Those of the mirror's far end; the data path's own fds. */
 struct mirror_programs {
 	int xdp;

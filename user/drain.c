@@ -88,6 +88,16 @@ void drain_step(struct splitter *sp, uint64_t now_ns)
 			step(sp, used.id[i], now_ns);
 }
 
+bool drain_goes_on(const struct splitter *sp)
+{
+	struct id_list used = backends_used(sp);
+
+	for (uint32_t i = 0; i < used.count; i++)
+		if (sp->backends[used.id[i]].resetting)
+			return true;
+	return false;
+}
+
 void drain_adopt(struct splitter *sp, uint64_t now_ns)
 {
 	struct id_list used = backends_used(sp);

@@ -18,6 +18,9 @@ void drain_decide(struct splitter *sp, uint32_t backend, bool resets, uint64_t n
 /* Moves every drain on, and ends those whose last connections are gone. Called some times a second. */
 void drain_step(struct splitter *sp, uint64_t now_ns);
 
+/* Whether any backend's connections are being reset. */
+bool drain_goes_on(const struct splitter *sp);
+
 /* Drains that another daemon began go on from where they were. Called once, with the first model in force. */
 void drain_adopt(struct splitter *sp, uint64_t now_ns);
 

@@ -18,10 +18,11 @@
 #include "pins.h"
 #include "sweep.h"
 
-#define SWEEP_PAUSE_US 1000000U    /* between two passes over the flow tables */
-#define SWEEP_STEP_US 5000U        /* between two steps of one pass */
-#define REFRESH_DELAY_US 20000U    /* netlink messages come in bursts */
-#define REFRESH_EVERY_US 10000000U /* what is stale is confirmed, what is missing asked for, without any message */
+#define SWEEP_PAUSE_US 1000000U      /* between two passes over the flow tables */
+#define SWEEP_DRAIN_PAUSE_US 100000U /* while connections are reset: it meets silent ones */
+#define SWEEP_STEP_US 5000U          /* between two steps of one pass */
+#define REFRESH_DELAY_US 20000U      /* netlink messages come in bursts */
+#define REFRESH_EVERY_US 10000000U   /* what is stale is confirmed, what is missing asked for, without any message */
 #define WANTED_EVERY_US 1000000U
 #define PATROL_EVERY_US 50000U
 #define LOOK_EVERY_US 1000000U
@@ -128,7 +129,9 @@ static int on_sweep(sd_event_source *source, uint64_t usec, void *context)
 	result = sweep_step(p->daemon.splitter, now_s(), now_tick());
 	if (result < 0)
 		log_warning("sweep of the flow tables: %s", strerror(-result));
-	return again_in(source, result ? SWEEP_PAUSE_US : SWEEP_STEP_US);
+	if (!result)
+		return again_in(source, SWEEP_STEP_US);
+	return again_in(source, drain_goes_on(p->daemon.splitter) ? SWEEP_DRAIN_PAUSE_US : SWEEP_PAUSE_US);
 }
 
 static int on_shadow_sweep(sd_event_source *source, uint64_t usec, void *context)

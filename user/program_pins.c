@@ -19,6 +19,7 @@ static const char *const names[ENTRY_PROGRAMS] = {
 	[ENTRY_XDP] = "xdp",
 	[ENTRY_TC] = "tc",
 	[ENTRY_XDP_RECEIVE] = "xdp_receive",
+	[ENTRY_TC_MADE_UP] = "tc_made_up",
 	[ENTRY_MIRROR] = "mirror",
 	[ENTRY_MIRROR_TC] = "mirror_tc",
 };

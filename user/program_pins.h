@@ -3,16 +3,24 @@
 #define HEADGATE_PROGRAM_PINS_H
 
 /*
- * The programs that are attached by their fds, pinned by the build they are of: to verify and translate them all takes
- * more than a second, and a daemon that adopts what its own build has loaded need not. What they call lives on in the
- * pinned maps of programs.
+ * The programs that are attached or run by their fds, pinned by the build they are of: to verify and translate them all
+ * takes more than a second, and a daemon that adopts what its own build has loaded need not. What they call lives on in
+ * the pinned maps of programs.
  *
  *	PINS/vN/programs/BUILD/NAME
  */
 #include <stddef.h>
 #include <stdint.h>
 
-enum entry_program { ENTRY_XDP, ENTRY_TC, ENTRY_XDP_RECEIVE, ENTRY_MIRROR, ENTRY_MIRROR_TC, ENTRY_PROGRAMS };
+enum entry_program {
+	ENTRY_XDP,
+	ENTRY_TC,
+	ENTRY_XDP_RECEIVE,
+	ENTRY_TC_MADE_UP,
+	ENTRY_MIRROR,
+	ENTRY_MIRROR_TC,
+	ENTRY_PROGRAMS
+};
 
 /* What tells a build's programs from another's: FNV-1a of the object file's bytes. */
 uint64_t program_pins_build(const void *object, size_t bytes);

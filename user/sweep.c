@@ -9,6 +9,7 @@
 #include "cohorts.h"
 #include "ends.h"
 #include "expiry.h"
+#include "farewell.h"
 #include "hash.h"
 #include "release.h"
 #include "splitter.h"
@@ -24,6 +25,7 @@ struct sweep {
 	struct datapath_cursor cursor;
 	uint32_t began_s;
 	struct flow_totals totals;
+	struct farewell *farewell;
 	union {
 		struct flow_key flow[SWEEP_BATCH];
 		struct source_port_key port[SWEEP_BATCH];
@@ -41,12 +43,19 @@ int sweep_create(struct sweep **ret)
 
 	if (!sweep)
 		return -ENOMEM;
+	if (farewell_create(&sweep->farewell)) {
+		free(sweep);
+		return -ENOMEM;
+	}
 	*ret = sweep;
 	return 0;
 }
 
 void sweep_destroy(struct sweep *sweep)
 {
+	if (!sweep)
+		return;
+	farewell_destroy(sweep->farewell);
 	free(sweep);
 }
 
@@ -68,7 +77,7 @@ static int begin_table(struct splitter *sp, uint32_t service, uint32_t index)
 	return s->disagreeing[index] ? 0 : -ENOMEM;
 }
 
-static int begin_pass(struct splitter *sp, uint32_t now_s)
+static int begin_pass(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
 {
 	struct id_list used = backends_used(sp);
 	struct sweep *sweep = sp->sweep;
@@ -91,6 +100,7 @@ static int begin_pass(struct splitter *sp, uint32_t now_s)
 	}
 	memset(&sweep->totals, 0, sizeof(sweep->totals));
 	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
+	farewell_begin(sweep->farewell, now_tick);
 	sweep->began_s = now_s;
 	sweep->phase = SWEEP_HALF_OPEN;
 	return error;
@@ -175,12 +185,18 @@ static bool keep_nat_flow(struct splitter *sp, const struct flow_key *key, const
 	return false;
 }
 
+static slot_entry entry_of(struct splitter *sp, uint32_t service, uint32_t index, uint32_t slot)
+{
+	const struct table *t = splitter_table(sp, service, index);
+
+	return t->entries ? datapath_row(sp->datapath, t->entries)->slot[slot] : 0;
+}
+
 /* Counts a flow that a table's slot does not agree with. True when the slot is tracked. */
 static bool compare_with_table(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t index,
 			       uint32_t slot, bool *ret_agrees)
 {
-	const struct table *t = splitter_table(sp, key->service, index);
-	slot_entry entry = t->entries ? datapath_row(sp->datapath, t->entries)->slot[slot] : 0;
+	slot_entry entry = entry_of(sp, key->service, index, slot);
 
 	*ret_agrees = (entry & SLOT_BACKEND) == f->backend;
 	if (!(entry & SLOT_TRACKED))
@@ -205,8 +221,11 @@ static bool keep_tracked_flow(struct splitter *sp, const struct flow_key *key, c
 	}
 	tracked = compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
 	/* The server's FIN is not seen here, so the client's is the end. */
-	if (!agrees && !(f->flags & FLOW_CLIENT_FIN))
+	if (!agrees && !(f->flags & FLOW_CLIENT_FIN)) {
 		count_astray(sp, f->backend, f->flags);
+		if (s->vip.protocol == IPPROTO_TCP)
+			farewell_flow(sp->sweep->farewell, sp, key, f, hash);
+	}
 	if (rule && rule->value.tracked) {
 		tracked = true;
 		rule->disagreeing += !agrees;
@@ -228,8 +247,23 @@ static void compare_nat_flow(struct splitter *sp, const struct flow_key *key, co
 	if (sp->sweep->phase == SWEEP_ESTABLISHED)
 		count_living(sp, f->backend, f->flags);
 	compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
-	if (!agrees)
-		count_astray(sp, f->backend, f->flags);
+	if (agrees)
+		return;
+	count_astray(sp, f->backend, f->flags);
+	if (s->vip.protocol == IPPROTO_TCP)
+		farewell_flow(sp->sweep->farewell, sp, key, f, hash);
+}
+
+/* One that has been silent since before its slot moved is in no other table. */
+static void compare_sampled(struct splitter *sp, const struct flow_key *key, const struct sampled_flow *f)
+{
+	const struct service *s = datapath_service(sp->datapath, key->service);
+	uint64_t hash = hash_client(s->seed, &key->client, s->flags & SERVICE_CLIENT_AFFINITY ? 0 : key->port);
+	const struct cohort_state *rule = cohorts_find(sp, key->service, &key->client);
+	slot_entry entry = entry_of(sp, key->service, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash));
+
+	if ((entry & SLOT_BACKEND) != f->backend && (entry & SLOT_TRACKED || (rule && rule->value.tracked)))
+		farewell_sampled(sp->sweep->farewell, sp, key, f, hash);
 }
 
 /* A measured connection of a mode without state; its entry decides nothing. */
@@ -250,6 +284,8 @@ static bool keep_sampled(struct splitter *sp, const struct flow_key *key, const 
 	}
 	if (f->flags & FLOW_ESTABLISHED)
 		count_living(sp, f->backend, f->flags);
+	if (f->backend < datapath_limits(sp->datapath)->backends && sp->backends[f->backend].resetting)
+		compare_sampled(sp, key, f);
 	return true;
 }
 
@@ -369,7 +405,8 @@ int sweep_step(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
 	int result;
 
 	if (sweep->phase == SWEEP_BEGIN)
-		return begin_pass(sp, now_s);
+		return begin_pass(sp, now_s, now_tick);
+	farewell_step(sweep->farewell);
 	result = datapath_batch(sp->datapath, map_of_phase(sweep->phase), &sweep->cursor, &sweep->keys, &sweep->values,
 				&count);
 	if (result < 0) {

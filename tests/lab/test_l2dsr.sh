@@ -53,11 +53,24 @@ test_live_connections_stay_when_weight_moves()
 	lab_headgate weights web blue=100 green=100
 }
 
-test_a_rollback_resets_the_clients_of_what_was_left()
+nobody_is_on_green()
 {
+	[ "$(lab_exec green1 ss -Htn state established "( sport = :8000 )" | wc -l)" -eq 0 ]
+}
+
+# The silent ones, too, as they have spoken since their slots became tracked, and so are known.
+test_a_rollback_resets_both_ends_of_what_was_left()
+{
+	local silent
+	lab_traffic_start client silent keepalive "${target[@]}" --connections 40 --idle
+	lab_headgate weights web blue=100 green=0
+	silent=$(lab_traffic_again silent 1)
+	lab_assert 'd["broken"] == 0 and set(d["variants"]) == {"blue", "green"}' "$silent"
+	lab_headgate weights web blue=100 green=100
 	lab_traffic_start client kept keepalive "${target[@]}" --connections 40 --interval 0.05
 	lab_headgate weights web blue=100 green=0 --rollback
-	sleep 1
+	lab_wait "nobody on green" nobody_is_on_green
+	lab_assert 'd["broken"] == 0' "$(lab_traffic_stop silent)" # the program has not looked
 	lab_assert '0 < d["broken"] < 40' "$(lab_traffic_stop kept)"
 }
 
