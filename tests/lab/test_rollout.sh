@@ -17,9 +17,11 @@ ROLLOUT_PORT=([healthy]=8000 [slow]=8001 [failing]=8002 [hallucinating]=8003 [re
 held=20 # connections that stay
 
 # Equal versions are wrongly rolled back once in a thousand runs at most, and bad ones within one interval all the same.
+# Nobody who waits for the candidate's answer meanwhile is reset, so that every request is answered.
 seed_case() # NAME STEPS
 {
 	rollout_service "$1" "${ROLLOUT_PORT[$1]}" "$mode" <<-END
+		drain: {on_rollback: keep}
 		rollout:
 		  strategy: canary
 		  stable: blue
