@@ -36,6 +36,7 @@ static unsigned int change_service(struct exchange *x, const char *what,
 				   void *context, size_t *ret_moved)
 {
 	struct model *copy;
+	struct service_model *s;
 	struct refusal why = {};
 	struct report_view view;
 	size_t moved;
@@ -45,12 +46,13 @@ static unsigned int change_service(struct exchange *x, const char *what,
 	if (error)
 		return refused(x, 500, "out of memory");
 	snprintf(name, sizeof(name), "%s", x->service->name);
-	error = edit(model_find_service(copy, name), context, &why);
+	s = model_find_service(copy, name);
+	s->rollback = json_is_true(json_object_get(x->input, "rollback"));
+	error = edit(s, context, &why);
 	if (error)
 		model_free(copy);
 	else
-		error = daemon_change(x->daemon, copy, json_is_true(json_object_get(x->input, "rollback")), &moved,
-				      &why);
+		error = daemon_change(x->daemon, copy, &moved, &why);
 	audit(x, what, error ? &why : NULL);
 	if (error)
 		return refused_why(x, error, &why);

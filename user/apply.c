@@ -116,6 +116,7 @@ static bool is_unchanged(const struct splitter *sp, const struct service_model *
 	was.variants = s->variants;
 	was.cohorts = s->cohorts;
 	was.rollout = s->rollout; /* nothing of a plan is in force */
+	was.rollback = s->rollback;
 	return same_bytes(&was, s, 1, sizeof(was));
 }
 
@@ -636,7 +637,7 @@ static int renew_deadlines(struct splitter *sp, const struct placed_service *s, 
 }
 
 int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint64_t now_ns,
-		   bool rollback, size_t *ret_moved, struct refusal *why)
+		   size_t *ret_moved, struct refusal *why)
 {
 	_cleanup_(placement_freep) struct placement *p = calloc(1, sizeof(*p));
 	uint32_t now_s = now_ns / 1000000000;
@@ -654,7 +655,7 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 	for (size_t i = 0; i < p->count; i++) {
 		const struct service_model *s = p->services[i].model;
 
-		p->services[i].resets = (rollback ? s->on_rollback : s->on_change) == DRAIN_RESET;
+		p->services[i].resets = (s->rollback ? s->on_rollback : s->on_change) == DRAIN_RESET;
 		p->services[i].now_ns = now_ns;
 	}
 	for (size_t i = 0; i < p->count && !error; i++)
@@ -672,6 +673,8 @@ int splitter_apply(struct splitter *sp, struct model *model, const struct routes
 		return error;
 	note_places(sp, p);
 	datapath_quiesce(sp->datapath);
+	for (size_t i = 0; i < model->service_count; i++)
+		model->services[i].rollback = false;
 	model_free(sp->model);
 	sp->model = model;
 	remembered_prune(sp);

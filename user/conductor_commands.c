@@ -196,6 +196,7 @@ static int undo(struct conductor *c, const char *service, struct refusal *why)
 {
 	struct conducted *one = conductor_find(c, service);
 	_cleanup_(model_freep) struct model *copy = NULL;
+	struct service_model *s;
 	int error = conductor_has_journal(c, why);
 
 	if (error)
@@ -211,10 +212,12 @@ static int undo(struct conductor *c, const char *service, struct refusal *why)
 	error = model_copy(c->daemon->splitter->model, &copy);
 	if (error)
 		return refuse(why, ENOMEM, "out of memory");
-	error = set_weights_before(model_find_service(copy, service), &one->record.rollout, why);
+	s = model_find_service(copy, service);
+	s->rollback = true;
+	error = set_weights_before(s, &one->record.rollout, why);
 	if (!error)
 		error = undo_roles(one, why);
-	return error ? error : daemon_change(c->daemon, TAKE_PTR(copy), true, NULL, why);
+	return error ? error : daemon_change(c->daemon, TAKE_PTR(copy), NULL, why);
 }
 
 int conductor_undo(struct conductor *c, const char *service, const struct actor *by, struct refusal *why)

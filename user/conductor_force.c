@@ -84,6 +84,7 @@ static int set_wanted(struct service_model *s, const struct rollout_wanted *want
 {
 	int error = set_weights(s, wanted, why);
 
+	s->rollback = wanted->rollback;
 	return error ? error : set_shadow(s, wanted, why);
 }
 
@@ -121,7 +122,7 @@ int conducted_bring_into_force(struct conducted *one)
 	if (error)
 		model_free(copy);
 	else
-		error = daemon_change_decided(d, copy, wanted.rollback, &why);
+		error = daemon_change_decided(d, copy, &why);
 	if (error)
 		conducted_trouble(one, "what it wants is not in force: %s; trying again", why.text);
 	return error;
@@ -178,10 +179,6 @@ static int adjust(const struct conducted *one, struct model *model, struct refus
 	if (error)
 		return error;
 	rollout_wanted(&one->record.plan, &one->record.rollout, &wanted);
-	/* Connections are to do as drain.on_rollback says, which a new model as such does not say: it follows at once.
-	 */
-	if (one->record.rollout.state == ROLLOUT_ROLLING_BACK && wanted.rollback)
-		return 0;
 	return set_wanted(s, &wanted, why);
 }
 

@@ -151,7 +151,7 @@ static int begin_late(struct conductor *c, struct refusal *why)
 	if (error)
 		return refuse(why, -error, "%s", strerror(-error));
 	conductor_adjust(c, model, NULL);
-	error = daemon_change_decided(d, model, false, why);
+	error = daemon_change_decided(d, model, why);
 	return conductor_begin(c) ?: error;
 }
 

@@ -81,7 +81,7 @@ void daemon_refresh(struct daemon *d)
 
 /* --- changes --- */
 
-int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *ret_moved, struct refusal *why)
+int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, struct refusal *why)
 {
 	int error = state_save(d->options.state, d->configured, model);
 
@@ -91,7 +91,7 @@ int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *
 			      d->options.state, strerror(-error));
 	}
 	interfaces_mirror(d, model);
-	error = splitter_apply(d->splitter, model, d->routes, now_ns(), rollback, ret_moved, why);
+	error = splitter_apply(d->splitter, model, d->routes, now_ns(), ret_moved, why);
 	if (error) {
 		model_free(model);
 		state_save(d->options.state, d->configured, d->splitter->model);
@@ -112,9 +112,9 @@ int daemon_remember(struct daemon *d)
 	return error;
 }
 
-int daemon_change_decided(struct daemon *d, struct model *model, bool rollback, struct refusal *why)
+int daemon_change_decided(struct daemon *d, struct model *model, struct refusal *why)
 {
-	int error = splitter_apply(d->splitter, model, d->routes, now_ns(), rollback, NULL, why);
+	int error = splitter_apply(d->splitter, model, d->routes, now_ns(), NULL, why);
 
 	if (error) {
 		model_free(model);
@@ -137,7 +137,7 @@ int daemon_pause_shadow(struct daemon *d, const char *service, const char *reaso
 	s = model_find_service(copy, service);
 	error = s ? service_pause_shadow(s, reason, &why) : -ENOENT;
 	if (!error)
-		error = daemon_change(d, TAKE_PTR(copy), false, NULL, &why);
+		error = daemon_change(d, TAKE_PTR(copy), NULL, &why);
 	if (error)
 		log_error("%s: its shadow is not paused, although %s: %s", service, reason,
 			  why.text[0] ? why.text : strerror(-error));
@@ -187,7 +187,7 @@ void daemon_expire_cohorts(struct daemon *d)
 	for (size_t i = 0; !error && i < copy->service_count; i++)
 		expire_cohorts(&copy->services[i], now_s, !d->overdue);
 	if (!error)
-		error = daemon_change(d, TAKE_PTR(copy), false, NULL, &why);
+		error = daemon_change(d, TAKE_PTR(copy), NULL, &why);
 	if (error && !d->overdue)
 		log_error("cohorts that have expired are not removed: %s; trying again",
 			  why.text[0] ? why.text : strerror(-error));
@@ -201,7 +201,7 @@ void daemon_rotate(struct daemon *d)
 	int error = model_copy(d->splitter->model, &copy);
 
 	if (!error)
-		error = splitter_apply(d->splitter, copy, d->routes, now_ns(), false, NULL, &why);
+		error = splitter_apply(d->splitter, copy, d->routes, now_ns(), NULL, &why);
 	if (!error)
 		return;
 	model_free(copy);
@@ -347,7 +347,7 @@ static void configure_replay(struct daemon *d)
 
 static int apply_wanted(struct daemon *d, struct model *configured, struct model *wanted, struct refusal *why)
 {
-	int error = splitter_apply(d->splitter, wanted, d->routes, now_ns(), false, NULL, why);
+	int error = splitter_apply(d->splitter, wanted, d->routes, now_ns(), NULL, why);
 
 	if (error) {
 		discard(configured, wanted);

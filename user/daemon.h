@@ -80,15 +80,14 @@ void daemon_stop(struct daemon *d); /* the data path goes on */
 /**
  * daemon_change - put a changed model in force, remembered first
  * @model: taken over on success, freed on failure
- * @rollback: as splitter_apply()
  */
-int daemon_change(struct daemon *d, struct model *model, bool rollback, size_t *ret_moved, struct refusal *why);
+int daemon_change(struct daemon *d, struct model *model, size_t *ret_moved, struct refusal *why);
 
 /**
  * daemon_change_decided - the same for a decision that is in the journal already
  * What is in force does not wait for the disk: it is remembered afterwards, and until that has been done d->unsaved.
  */
-int daemon_change_decided(struct daemon *d, struct model *model, bool rollback, struct refusal *why);
+int daemon_change_decided(struct daemon *d, struct model *model, struct refusal *why);
 
 /* Tries again to remember what is in force. 0 or -errno. */
 int daemon_remember(struct daemon *d);

@@ -178,6 +178,7 @@ struct service_model {
 	struct health_model health;
 	struct shadow_model shadow;
 	struct rollout_plan *rollout; /* what `rollout start` does unless told otherwise; or NULL */
+	bool rollback;                /* to be brought into force by on_rollback, else by on_change; false once it is */
 };
 
 /* Whether replies come by here; where not, packets reach their backend as they are, its port included. */

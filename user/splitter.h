@@ -108,14 +108,13 @@ DEFINE_CLEANUP(struct splitter, splitter_destroy)
  * @model: taken over on success
  * @routes: new backends get their next hops from it before anybody is sent to them
  * @now_ns: CLOCK_MONOTONIC; drain deadlines count from here
- * @rollback: connections whose slot moves are treated by on_rollback, else by on_change
  * @ret_moved: slots of services' own tables that now point elsewhere, all services together; may be NULL
  *
  * What does not fit (ids, slot tables) is refused before anything is changed. When it returns 0 no packet is being
  * decided by the old model any more.
  */
 int splitter_apply(struct splitter *sp, struct model *model, const struct routes *routes, uint64_t now_ns,
-		   bool rollback, size_t *ret_moved, struct refusal *why);
+		   size_t *ret_moved, struct refusal *why);
 
 /* Which interfaces may be sent on; call splitter_refresh_hops() afterwards. */
 int splitter_set_interfaces(struct splitter *sp, const uint32_t *ifindexes, size_t count);

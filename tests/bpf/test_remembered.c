@@ -218,7 +218,7 @@ static void apply(struct splitter *sp, size_t backends)
 	struct refusal why;
 
 	assert_non_null(routes);
-	if (splitter_apply(sp, model_of(backends), routes, 1000000000, false, NULL, &why))
+	if (splitter_apply(sp, model_of(backends), routes, 1000000000, NULL, &why))
 		fail_msg("%s", why.text);
 	routes_free(routes);
 }

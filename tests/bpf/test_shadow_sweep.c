@@ -94,7 +94,7 @@ static void apply(const char *services)
 	char text[2048];
 
 	snprintf(text, sizeof(text), "interfaces: [eth0]\nservices: {%s}\n", services);
-	if (splitter_apply(world.splitter, parse(text), routes, NOW, false, NULL, &why))
+	if (splitter_apply(world.splitter, parse(text), routes, NOW, NULL, &why))
 		fail_msg("%s", why.text);
 	routes_free(routes);
 }

@@ -109,7 +109,7 @@ static void apply(struct splitter *sp, const char *services)
 	char text[2048];
 
 	snprintf(text, sizeof(text), "interfaces: [eth0]\nservices: {%s}\n", services);
-	if (splitter_apply(sp, parse(text), routes, 1000000000, false, NULL, &why))
+	if (splitter_apply(sp, parse(text), routes, 1000000000, NULL, &why))
 		fail_msg("%s", why.text);
 	assert_int_equal(splitter_refresh_hops(sp, routes, NULL, NULL), 0);
 	routes_free(routes);
@@ -290,14 +290,14 @@ static void off_and_paused_leave_all_but_the_flag(void **state)
 
 		assert_int_equal(model_copy(sp->model, &copy), 0);
 		copy->services[0].shadow.state = states[i];
-		assert_int_equal(splitter_apply(sp, copy, routes, 1, false, NULL, &why), 0);
+		assert_int_equal(splitter_apply(sp, copy, routes, 1, NULL, &why), 0);
 		assert_int_equal(kernel(sp)->flags & (SERVICE_SHADOW | SERVICE_SHADOW_RULES), 0);
 		assert_int_equal(entry(sp)->backend_count, 1);
 		assert_true(is_guarded(sp, "10.0.4.21"));
 		assert_int_equal(origin_mode(sp, "10.0.4.21"), FORWARD_SHADOW);
 		assert_int_equal(model_copy(sp->model, &copy), 0);
 		copy->services[0].shadow.state = SHADOW_ON;
-		assert_int_equal(splitter_apply(sp, copy, routes, 1, false, NULL, &why), 0);
+		assert_int_equal(splitter_apply(sp, copy, routes, 1, NULL, &why), 0);
 		assert_int_equal(kernel(sp)->flags & (SERVICE_SHADOW | SERVICE_SHADOW_RULES),
 				 SERVICE_SHADOW | SERVICE_SHADOW_RULES);
 	}

@@ -176,7 +176,7 @@ held_at_canary() # COUNT
 }
 
 # What the journal has of a daemon that was killed before what it had decided was in force.
-test_a_rollback_that_was_only_written_down_is_carried_out_as_a_rollback()
+killed_before_it_went_back()
 {
 	rollout_done held start
 	rollout_wait_state held WaitingApproval
@@ -185,11 +185,31 @@ test_a_rollback_that_was_only_written_down_is_carried_out_as_a_rollback()
 	lab_stop headgated KILL
 	sqlite3 "$LAB/rollouts.db" "UPDATE rollouts SET rollout = json_set(rollout, '\$.state', 'RollingBack')
 		WHERE service = 'held'"
+}
+
+# Whoever was at the canary was reset, as on_rollback says.
+goes_back()
+{
 	rollout_splitter
 	rollout_wait_state held Failed
 	rollout_weights_are held "blue 100, canary 0"
 	lab_wait "no stream at the canary" held_at_canary 0
 	lab_traffic_stop streams >"$LAB/streams.end"
+}
+
+test_a_rollback_that_was_only_written_down_is_carried_out_as_a_rollback()
+{
+	killed_before_it_went_back
+	goes_back
+}
+
+# The state file's weights, which were the step's, do not hold any more.
+test_a_rollback_that_was_only_written_down_is_one_with_other_weights_in_the_file_too()
+{
+	killed_before_it_went_back
+	sed -i '/^  held:/,$s/blue: {weight: 100/blue: {weight: 50/' "$LAB/headgate.yaml"
+	goes_back
+	grep -q 'are dropped: the file said' "$LAB/headgated.err" || lab_fail "the state file's weights still held"
 }
 
 test_no_client_heard_of_it()
