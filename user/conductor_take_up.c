@@ -90,10 +90,11 @@ static void on_untold(void *context, const char *where, const char *why)
 	log_warning("%s could not be told of a rollout: %s", where, why);
 }
 
-/* Of the host, and not of the configuration: services do not wait for it. */
+/* Of the host, or of a daemon that was here before, and not of the configuration: services do not wait for it. */
 static bool may_pass(int error)
 {
-	return error == -ENOSPC || error == -EDQUOT || error == -EROFS || error == -EIO || error == -EBUSY;
+	return error == -ENOTSUP || error == -ENOSPC || error == -EDQUOT || error == -EROFS || error == -EIO ||
+	       error == -EBUSY;
 }
 
 int conductor_has_journal(const struct conductor *c, struct refusal *why)

@@ -9,8 +9,8 @@
  * good.
  *
  * Of the errors: -EBUSY: another process has the file locked (it is waited for 250 ms at most); -ENOSPC; -EROFS; -EIO;
- * -EBADMSG: damaged; -ENOENT: somebody took the rollout out of the file. After an error nothing was written: what was
- * to be journalled must not be applied, but for a rollout's way back.
+ * -EBADMSG: damaged; -ENOTSUP: of a newer daemon; -ENOENT: somebody took the rollout out of the file. After an error
+ * nothing was written: what was to be journalled must not be applied, but for a rollout's way back.
  */
 #include <jansson.h>
 

@@ -77,12 +77,8 @@ static int check(struct journal *j, struct refusal *why)
 	int application = 0, version = 0, tables = 0, err;
 	bool whole = false;
 
-	err = ask(j, "PRAGMA quick_check(1)", NULL, &whole);
-	if (!err && !whole)
-		err = -EBADMSG;
 	/* In this order, as somebody may be making it: with tables there is an id. */
-	if (!err)
-		err = ask(j, "SELECT count(*) FROM sqlite_schema", &tables, NULL);
+	err = ask(j, "SELECT count(*) FROM sqlite_schema", &tables, NULL);
 	if (!err)
 		err = ask(j, "PRAGMA application_id", &application, NULL);
 	if (!err)
@@ -92,9 +88,13 @@ static int check(struct journal *j, struct refusal *why)
 	if (application != APPLICATION_ID && (application || tables))
 		return refuse(why, EINVAL, "is another program's SQLite file");
 	if (version > JOURNAL_VERSION)
-		return refuse(why, EINVAL, "was written by a newer headgated (version %d, this one knows %d)", version,
-			      JOURNAL_VERSION);
-	return 0;
+		return refuse(
+			why, ENOTSUP,
+			"was written by a newer headgated (version %d, this one knows %d): install that one again, "
+			"or move the file away, which forgets its rollouts",
+			version, JOURNAL_VERSION);
+	err = ask(j, "PRAGMA quick_check(1)", NULL, &whole);
+	return err || whole ? err : -EBADMSG;
 }
 
 /* In one transaction. Writes in any case, so that a file that cannot be written is found out now; and so that the

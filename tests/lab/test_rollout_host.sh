@@ -224,6 +224,25 @@ test_a_damaged_journal_is_warned_of()
 	grep -q forgotten "$LAB/doctor"
 }
 
+# Who goes back to an older headgate has services, and is told what to do for rollouts.
+test_a_newer_daemons_journal_is_left_alone_and_warned_of()
+{
+	lab_stop headgated
+	sqlite3 "$LAB/rollouts.db" 'PRAGMA user_version = 99'
+	sha256sum "$LAB/rollouts.db" >"$LAB/rollouts.sum"
+	rollout_splitter
+	lab_assert 'any("newer headgated" in warning and "move the file away" in warning for warning in d["warnings"])' \
+		"$(lab_api GET /v1/status)"
+	lab_headgate doctor >"$LAB/doctor" 2>&1 || true
+	grep -q 'move the file away' "$LAB/doctor"
+	lab_assert '"newer headgated" in d["error"]' "$(rollout_do timed start)"
+	sha256sum --quiet -c "$LAB/rollouts.sum"
+	mkdir "$LAB/newer"
+	mv "$LAB"/rollouts.db* "$LAB/newer"
+	lab_wait "a journal" rollout_done timed start
+	rollout_done timed abort
+}
+
 warned_of_journal()
 {
 	lab_assert 'any("journal" in warning or "rollouts.db" in warning for warning in d["warnings"])' "$(lab_api GET /v1/status)"
