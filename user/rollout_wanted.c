@@ -16,7 +16,9 @@ enum target rollout_target(const struct rollout_plan *plan, const struct rollout
 	case ROLLOUT_FAILED:
 		if (!r->frozen)
 			return TARGET_BEFORE;
-		break;
+		if (r->step < plan->step_count)
+			break;
+		__attribute__((fallthrough)); /* it was promoting */
 	case ROLLOUT_PROMOTING:
 	case ROLLOUT_SUCCEEDED:
 		if (plan->strategy == STRATEGY_SHADOW || (plan->strategy == STRATEGY_AB_TEST && r->winner < 0))

@@ -169,6 +169,10 @@ static void a_frozen_rollout_goes_on_wanting_what_it_had(void **state)
 	assert_weights(60, 20, 20);
 	assert_false(w.rollback);
 	assert_int_equal(rollout_share(&plan, &r), 2500);
+	/* By a configuration that has no longer what the way back needs, while all was going to the candidate. */
+	r.step = plan.step_count;
+	rollout_wanted(&plan, &r, &w);
+	assert_weights(0, 80, 20);
 }
 
 static void a_shadow_is_nobodys_without_a_step_for_it(void **state)
