@@ -95,7 +95,7 @@ struct conductor {
 	struct daemon *daemon;
 	const char *path;        /* of the journal */
 	struct journal *journal; /* NULL: it cannot be opened now; no rollout is known, and none begins */
-	char trouble[600];       /* why; or that it was damaged, and set aside; else empty */
+	char trouble[600];       /* why; or what could not be read of it, and is forgotten; else empty */
 	sd_event_source *again;
 	struct requests *requests;
 	struct notifier notifier;

@@ -41,6 +41,25 @@ static void go_on(struct conducted *one)
 	conducted_find_winner(one);
 }
 
+/* Nobody knows how it would go on, and while it is there no other can begin. */
+static void give_up(struct conductor *c, const char *service)
+{
+	static const char cause[] = "what the journal has of it cannot be read; all stays as it is";
+	int error = journal_give_up(c->journal, service, cause);
+	size_t length = strlen(c->trouble);
+
+	if (error == -ENOENT)
+		return;
+	if (error) {
+		log_error("%s: its rollout cannot be read, nor ended in %s: %s", service, c->path, strerror(-error));
+		return;
+	}
+	snprintf(c->trouble + length, sizeof(c->trouble) - length,
+		 "%s%s: what %s had of its rollout could not be read; it is over (%s), and its weights have stayed",
+		 length ? "; " : "", service, c->path, name_of_rollout_state(ROLLOUT_ABORTED));
+	log_warning("%s", c->trouble);
+}
+
 /* 0; -ENOENT; -errno */
 static int load(struct conductor *c, const char *service)
 {
@@ -50,6 +69,8 @@ static int load(struct conductor *c, const char *service)
 	if (!one)
 		return -ENOMEM;
 	error = journal_newest(c->journal, service, &one->record);
+	if (error == -EBADMSG)
+		give_up(c, service);
 	if (error)
 		return error;
 	one->conductor = c;

@@ -252,3 +252,13 @@ int journal_each_going_on(struct journal *j, void (*each)(void *context, const c
 	json_array_foreach(services, i, service) each(context, json_string_value(service));
 	return 0;
 }
+
+int journal_give_up(struct journal *j, const char *service, const char *cause)
+{
+	char now[TIME_TEXT_SIZE];
+	int err = journal_run(j, STATEMENT_GIVE_UP,
+			      VALUES(TEXT(service), TEXT(name_of_rollout_state(ROLLOUT_ABORTED)), TEXT(cause),
+				     TEXT(journal_time(now))));
+
+	return err || sqlite3_changes(j->db) ? err : -ENOENT;
+}

@@ -72,11 +72,14 @@ int journal_analysis(struct journal *j, const struct rollout_record *record, con
  * also tidies the file up, and may wait for the disk. 0 or -errno. */
 int journal_keep(struct journal *j, const struct rollout_record *record);
 
-/* The newest rollout of a service. 0; -ENOENT; -errno. @ret is big: not on the stack. */
+/* The newest rollout of a service. 0; -ENOENT; -EBADMSG: it makes no sense; -errno. @ret is big: not on the stack. */
 int journal_newest(struct journal *j, const char *service, struct rollout_record *ret);
 
 /* Services whose newest rollout is not over: each is called with the name. 0 or -errno. */
 int journal_each_going_on(struct journal *j, void (*each)(void *context, const char *service), void *context);
+
+/* Ends, as Aborted, a service's rollout that cannot be read. 0; -ENOENT: none goes on; -errno. */
+int journal_give_up(struct journal *j, const char *service, const char *cause);
 
 /*
  * Roles: after a promotion stable and candidate are the other way round for the next release. They hold as long as the

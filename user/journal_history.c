@@ -8,7 +8,7 @@
 enum telling {
 	TELL_TEXT, /* NULL is null */
 	TELL_INTEGER,
-	TELL_JSON, /* text that is JSON */
+	TELL_JSON, /* text that is JSON; null if it is none */
 	TELL_BY,   /* a uid, as text; NULL is the daemon */
 };
 
@@ -23,7 +23,7 @@ static json_t *tell_column(sqlite3_stmt *s, int column, enum telling how)
 	case TELL_INTEGER:
 		return json_integer(sqlite3_column_int64(s, column));
 	case TELL_JSON:
-		return text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : json_null();
+		return (text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL) ?: json_null();
 	default:
 		snprintf(by, sizeof(by), "uid %s", text);
 		return json_string(text ? by : "headgated");

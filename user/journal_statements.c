@@ -36,6 +36,8 @@ static const char *const texts[STATEMENTS] = {
 	[STATEMENT_NEWEST] = "SELECT plan, rollout, metrics, ratio, arms, analysed_ms FROM rollouts"
 			     " WHERE service = ?1 ORDER BY id DESC LIMIT 1",
 	[STATEMENT_GOING_ON] = "SELECT service FROM rollouts WHERE ended IS NULL ORDER BY service",
+	[STATEMENT_GIVE_UP] =
+		"UPDATE rollouts SET state = ?2, cause = ?3, ended = ?4 WHERE service = ?1 AND ended IS NULL",
 	[STATEMENT_SET_ROLES] =
 		"INSERT OR REPLACE INTO roles (service, file, stable, candidate) VALUES (?1, ?2, ?3, ?4)",
 	[STATEMENT_ROLES] = "SELECT file, stable, candidate FROM roles WHERE service = ?1",

@@ -145,6 +145,14 @@ static json_t *parse(const char *text)
 	return text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
 }
 
+/* What other fields are indices into is there: whoever has an index from the journal does not ask. */
+static bool indices_fit(const struct rollout_plan *plan, const struct rollout *r)
+{
+	bool behind_last = r->step == plan->step_count && r->state > ROLLOUT_WAITING_APPROVAL;
+
+	return (r->step < plan->step_count || behind_last) && r->winner >= -1 && r->winner < (int)plan->arm_count;
+}
+
 int record_from_texts(const struct record_texts *texts, struct rollout_record *record)
 {
 	_cleanup_(json_decrefp) json_t *rollout = parse(texts->rollout);
@@ -159,6 +167,8 @@ int record_from_texts(const struct record_texts *texts, struct rollout_record *r
 	memset(record->arms, 0, sizeof(record->arms));
 	record->rollout.winner = -1;
 	err = fields_from_json(&rollout_fields, rollout, &record->rollout);
+	if (!err && !indices_fit(&record->plan, &record->rollout))
+		err = -EINVAL;
 	if (!err)
 		err = array_from_json(&state_fields, metrics, record->metrics, sizeof(record->metrics[0]),
 				      record->plan.analysis.metric_count);

@@ -224,6 +224,27 @@ test_a_damaged_journal_is_warned_of()
 	grep -q forgotten "$LAB/doctor"
 }
 
+# There is a way out by command, and the operator hears of it.
+test_a_rollout_that_makes_no_sense_is_ended_where_it_is()
+{
+	local id
+	rollout_done approved start
+	rollout_wait_state approved WaitingApproval
+	id=$(lab_json 'd["rollout"]["id"]' "$(rollout_report approved)")
+	lab_stop headgated KILL
+	sqlite3 "$LAB/rollouts.db" "UPDATE rollouts SET rollout = json_set(rollout, '\$.step', 7) WHERE id = $id"
+	rollout_splitter
+	lab_assert 'sum("approved" in w and "could not be read" in w for w in d["warnings"]) == 1' "$(lab_api GET /v1/status)"
+	lab_assert 'd["rollouts"][0]["state"] == "Aborted" and "cannot be read" in d["rollouts"][0]["cause"]' \
+		"$(rollout_history approved)"
+	rollout_weights_are approved "blue 90, canary 10"
+	rollout_done approved start
+	rollout_wait_state approved WaitingApproval
+	rollout_done approved abort
+	rollout_wait_state approved Aborted
+	rollout_weights_are approved "blue 90, canary 10" # which is what was before it
+}
+
 # Who goes back to an older headgate has services, and is told what to do for rollouts.
 test_a_newer_daemons_journal_is_left_alone_and_warned_of()
 {

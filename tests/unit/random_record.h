@@ -108,7 +108,7 @@ static inline void random_plan(uint64_t *seed, struct rollout_plan *plan)
 	plan->strategy = random_below(seed, STRATEGY_SHADOW + 1);
 	random_name(seed, plan->stable);
 	random_name(seed, plan->candidate);
-	plan->step_count = random_below(seed, PLAN_STEPS_MAX + 1);
+	plan->step_count = 1 + random_below(seed, PLAN_STEPS_MAX);
 	for (size_t i = 0; i < plan->step_count; i++)
 		plan->steps[i].kind = random_below(seed, STEP_KINDS);
 	KEEP_FIRST(plan->steps, plan->step_count);
@@ -145,7 +145,7 @@ static inline void random_plan(uint64_t *seed, struct rollout_plan *plan)
 	ZERO_PADDING_BEFORE(&plan->analysis, metrics);
 }
 
-static inline void random_rollout(uint64_t *seed, struct rollout *r)
+static inline void random_rollout(uint64_t *seed, const struct rollout_plan *plan, struct rollout *r)
 {
 	random_bytes(seed, r, sizeof(*r));
 	random_name(seed, r->service);
@@ -161,7 +161,8 @@ static inline void random_rollout(uint64_t *seed, struct rollout *r)
 		random_name(seed, r->before[i].variant);
 	KEEP_FIRST(r->before, r->before_count);
 	r->shadow_before = random_below(seed, SHADOW_PAUSED + 1);
-	r->winner = (int)random_below(seed, PLAN_ARMS_MAX + 1) - 1;
+	r->step = random_below(seed, plan->step_count);
+	r->winner = (int)random_below(seed, plan->arm_count + 1) - 1;
 	ZERO_PADDING_BEFORE(r, before);
 	ZERO_PADDING(r, before, before_count);
 	ZERO_PADDING_AT_END(r, winner);
@@ -174,7 +175,7 @@ static inline void random_record(uint64_t *seed, struct rollout_record *record)
 
 	random_bytes(seed, record, sizeof(*record));
 	random_plan(seed, &record->plan);
-	random_rollout(seed, &record->rollout);
+	random_rollout(seed, &record->plan, &record->rollout);
 	metrics = record->plan.analysis.metric_count;
 	arms = record->plan.arm_count;
 	KEEP_FIRST(record->metrics, metrics);

@@ -31,7 +31,7 @@ static void a_record_comes_back_as_it_was(void **state)
 		id = f->record->rollout.id;
 		random_bytes(&f->seed, f->record->metrics, plan->analysis.metric_count * sizeof(f->record->metrics[0]));
 		f->record->rollout.state = ROLLOUT_ROLLING_BACK;
-		f->record->rollout.step ^= 1;
+		f->record->rollout.step = plan->step_count;
 		assert_int_equal(journal_transition(f->journal, f->record, ROLLOUT_PROGRESSING, 3, &by_daemon), 0);
 		assert_newest_is(f, f->record);
 
@@ -140,6 +140,7 @@ static void what_an_older_daemon_did_not_write_is_zero(void **state)
 	f->record->metrics[0].compared.intervals = 4;
 	f->record->metrics[0].compared.mixed[7] = 3;
 	f->record->metrics[1].limited.highest = 7;
+	f->record->plan.arm_count = 3;
 	f->record->rollout.winner = 2;
 	f->record->rollout.step_failures = 3;
 	assert_int_equal(journal_begin(f->journal, f->record, &by_person), 0);
@@ -154,6 +155,23 @@ static void what_an_older_daemon_did_not_write_is_zero(void **state)
 	assert_newest_is(f, f->record);
 }
 
+/* And told of, and followed by another. */
+static void assert_can_be_given_up(struct fixture *f)
+{
+	json_t *history, *told;
+
+	assert_int_equal(journal_give_up(f->journal, "mail", "lost"), -ENOENT);
+	assert_int_equal(journal_give_up(f->journal, "web", "lost"), 0);
+	assert_int_equal(journal_give_up(f->journal, "web", "lost"), -ENOENT);
+	history = journal_history(f->journal, "web", 0, 1, true);
+	told = json_array_get(json_object_get(history, "rollouts"), 0);
+	assert_string_equal(json_string_value(json_object_get(told, "state")), "Aborted");
+	assert_string_equal(json_string_value(json_object_get(told, "cause")), "lost");
+	assert_string_not_equal(json_string_value(json_object_get(told, "ended")) ?: "", "");
+	json_decref(history);
+	assert_int_equal(journal_begin(f->journal, f->record, &by_person), 0);
+}
+
 static void a_record_that_makes_no_sense_is_not_obeyed(void **state)
 {
 	static const char *const damages[] = {
@@ -161,6 +179,10 @@ static void a_record_that_makes_no_sense_is_not_obeyed(void **state)
 		"plan = 'x'",
 		"rollout = json_set(rollout, '$.state', 'Dancing')",
 		"rollout = json_set(rollout, '$.step', -1)",
+		"rollout = json_set(rollout, '$.step', 1)", /* behind the last, and goes on */
+		"rollout = json_set(rollout, '$.step', 2, '$.state', 'Succeeded')",
+		"rollout = json_set(rollout, '$.winner', 0)",
+		"rollout = json_set(rollout, '$.winner', -2)",
 		"rollout = NULL",
 		"metrics = json_set(metrics, '$[0].stable.trials', 'many')",
 		"metrics = '[{}, {}, {}]'",
@@ -179,6 +201,7 @@ static void a_record_that_makes_no_sense_is_not_obeyed(void **state)
 		sql(f, text);
 		if (journal_newest(f->journal, "web", f->again) != -EBADMSG)
 			fail_msg("%s", damages[i]);
+		assert_can_be_given_up(f);
 		sql(f, "DELETE FROM rollouts");
 		assert_int_equal(journal_begin(f->journal, f->record, &by_person), 0);
 	}
