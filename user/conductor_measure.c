@@ -100,18 +100,34 @@ void conducted_forget_interval(struct conducted *one)
 	one->baseline.there = false;
 }
 
+/* What is not known passes nothing: a pass of before must not end a step now. Said once, however long it lasts. */
+static void miss_interval(struct conducted *one, int error)
+{
+	struct rollout_facts *facts = &one->facts;
+
+	conducted_forget_interval(one);
+	conducted_trouble(one, "what was measured cannot be read: %s; trying again", strerror(-error));
+	if (one->record.rollout.last == JUDGED_ERROR)
+		return;
+	facts->verdict = JUDGED_ERROR;
+	facts->proven = false;
+	snprintf(facts->why, sizeof(facts->why), "what was measured cannot be read: %s", strerror(-error));
+	conducted_advance(one, &(struct actor){.daemon = true}, NULL);
+}
+
 static void begin_interval(struct conducted *one, bool judged)
 {
 	int error = conducted_look(one, &one->upcoming);
 
+	if (error) {
+		miss_interval(one, error);
+		return;
+	}
 	take_look(&one->baseline, &one->upcoming);
 	one->record.analysed_ms = clock_ms(one);
-	one->baseline.there = !error;
+	one->baseline.there = true;
 	one->baseline.judged = judged;
-	if (error)
-		conducted_trouble(one, "what was measured cannot be read: %s; trying again", strerror(-error));
-	else
-		conducted_keep_baseline(one);
+	conducted_keep_baseline(one);
 }
 
 uint64_t conducted_fewest_opened(const struct conducted *one)
@@ -260,12 +276,11 @@ static void close_interval(struct conducted *one)
 	struct parties parties = parties_of(&one->record.plan);
 	int error = conducted_look(one, &one->upcoming);
 
-	one->upcoming_ms = clock_ms(one);
 	if (error) {
-		conducted_trouble(one, "what was measured cannot be read: %s; trying again", strerror(-error));
-		conducted_forget_interval(one);
+		miss_interval(one, error);
 		return;
 	}
+	one->upcoming_ms = clock_ms(one);
 	if (!conducted_runs(one, STEP_SHADOW) && parties.count)
 		error = inquiry_start(one->conductor->requests, &one->record.plan.analysis, one->record.rollout.service,
 				      parties.name, parties.count, on_inquired, one, &one->inquiry);

@@ -55,6 +55,16 @@ configuration()
 	service hanging "{name: value, source: webhook, url: \"$receiver/hang?v={{variant}}\", timeout: 300ms, max: 1.0}"
 	service barred "$errors" "" "hooks: [{when: before, url: \"$receiver/hang\", timeout: 300ms}]"
 	min_samples=10 service hourly "$errors"
+	ROLLOUT_PORT[unread]=$port
+	rollout_service unread $port nat <<-END
+		rollout:
+		  strategy: canary
+		  stable: blue
+		  candidate: canary
+		  steps: [{weight: 50}, {pause: 2s}, {pause: approval}]
+		  analysis: {interval: 300ms, min_samples: 1, metrics: [$errors]}
+	END
+	port=$((port + 1))
 	ROLLOUT_PORT[biased]=$port
 	rollout_service biased $port nat <<-END
 		rollout:
@@ -260,6 +270,24 @@ test_a_split_that_is_not_the_configured_one_voids_the_analysis()
 	rollout_load_stop biased >"$LAB/biased.end"
 	rollout_is biased 'r["state"] == "Progressing" and r["step"] == 0 and r["analysis"]["ratio"]["actual"] < 0.3'
 	lab_assert 'd["failed"] == 0' "$(cat "$LAB/biased.end")"
+}
+
+# --- what is counted cannot be read -----------------------------------------------------------------------------------
+
+# An analysis of before does not end a step.
+test_an_old_pass_ends_no_step()
+{
+	rollout_done unread start
+	rollout_load_start unread unread@100
+	rollout_wait unread 'r["step"] == 1 and r["analysis"]["last"] == "pass"'
+	lab_start splitter strace strace -f -qq -e trace=bpf -e inject=bpf:error=EIO -o /dev/null -p "$(lab_pid headgated)"
+	rollout_wait unread 'r["step_ran_s"] > 2.5'
+	rollout_is unread 'r["step"] == 1 and r["analysis"]["last"] == "error" and "cannot be read" in r["waits_for"]'
+	lab_stop strace
+	rollout_wait unread 'r["step"] > 1'
+	rollout_done unread rollback
+	rollout_load_stop unread >"$LAB/unread.end"
+	rollout_wait_state unread Failed
 }
 
 test_nobody_was_promoted_for_lack_of_knowledge()
