@@ -176,7 +176,7 @@ static void gather_facts(struct conducted *one)
 
 	facts->now_ns = now_ns();
 	facts->in_force = conducted_in_force(one);
-	facts->healthy = conducted_is_healthy(one) && conducted_has_reference(one);
+	facts->healthy = !conducted_lacks_health(one) && conducted_has_reference(one);
 	facts->arm_samples = conducted_fewest_opened(one);
 }
 

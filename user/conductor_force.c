@@ -260,18 +260,22 @@ static bool backend_is_healthy(const struct daemon *d, const struct service_mode
 	return state == HEALTH_UP || (state == HEALTH_UNKNOWN && s->health.check == HEALTH_NONE);
 }
 
-bool conducted_is_healthy(const struct conducted *one)
+const char *conducted_lacks_health(const struct conducted *one)
 {
 	const struct service_model *s = conducted_service(one);
 	int v = s ? service_find_variant(s, one->record.plan.candidate) : -1;
+	bool any = false;
 
 	if (v < 0)
-		return false;
+		return "to be there";
 	for (size_t b = 0; b < s->variants[v].backend_count; b++) {
 		const struct backend_model *backend = &s->variants[v].backends[b];
 
-		if (!backend->drained && !backend_is_healthy(one->conductor->daemon, s, s->variants[v].name, backend))
-			return false;
+		if (backend->drained)
+			continue;
+		if (!backend_is_healthy(one->conductor->daemon, s, s->variants[v].name, backend))
+			return "to be healthy";
+		any = true;
 	}
-	return true;
+	return any ? NULL : "to be taken back into service, as all of them are drained";
 }

@@ -146,7 +146,8 @@ struct service_model *conducted_service(const struct conducted *one); /* NULL: g
 bool conducted_in_force(const struct conducted *one);
 /* 0 or -errno, which is shown. */
 int conducted_bring_into_force(struct conducted *one);
-bool conducted_is_healthy(const struct conducted *one);
+/* NULL: the candidate is well; else what its backends have to do: "to be healthy". */
+const char *conducted_lacks_health(const struct conducted *one);
 
 /* --- conductor_measure.c: what is counted, pushed and asked --- */
 

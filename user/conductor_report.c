@@ -153,8 +153,9 @@ static json_t *report_result(const struct conducted *one)
 static json_t *wait_for_switch(const struct conducted *one)
 {
 	const struct analysis_plan *a = &one->record.plan.analysis;
+	const char *lacks = conducted_lacks_health(one);
 
-	for (size_t i = 0; conducted_is_healthy(one) && i < a->metric_count; i++) {
+	for (size_t i = 0; !lacks && i < a->metric_count; i++) {
 		uint64_t trials = one->record.metrics[i].stable.trials;
 		uint64_t needed = conducted_reference_needed(a, &a->metrics[i]);
 
@@ -163,7 +164,7 @@ static json_t *wait_for_switch(const struct conducted *one)
 					    one->record.plan.stable, a->metrics[i].name, (unsigned long long)trials,
 					    (unsigned long long)needed);
 	}
-	return json_sprintf("the backends of %s to be healthy", one->record.plan.candidate);
+	return json_sprintf("the backends of %s %s", one->record.plan.candidate, lacks ?: "to be switched to");
 }
 
 static json_t *wait_for_pass(const struct conducted *one)

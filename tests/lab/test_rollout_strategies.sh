@@ -121,6 +121,19 @@ test_blue_green_does_not_switch_to_a_side_that_is_not_healthy()
 	all_answered_by switched "$begin" blue
 }
 
+# Nobody would be there to take the traffic.
+test_blue_green_does_not_switch_to_a_side_that_is_drained()
+{
+	lab_api PUT /v1/services/switched/backends '{"variant": "green", "drained": true}' >"$LAB/answer"
+	rollout_wait switched '"drained" in r["waits_for"]'
+	rollout_set green1 "port=8000&health=200"
+	lab_wait "green to be up" green_is up
+	sleep 1
+	rollout_is switched 'r["steps"][r["step"]]["kind"] == "healthy" and "drained" in r["waits_for"]'
+	rollout_weights_are switched "blue 100, green 0, canary 0"
+	lab_api PUT /v1/services/switched/backends '{"variant": "green", "drained": false}' >"$LAB/answer"
+}
+
 green_is() # up|down
 {
 	lab_assert "d['variants'][1]['backends'][0]['health'] == '$1'" "$(lab_api GET /v1/services/switched)"
@@ -129,7 +142,6 @@ green_is() # up|down
 test_blue_green_switches_all_at_once_when_it_is_healthy_and_back_when_it_fails()
 {
 	local fault result
-	rollout_set green1 "port=8000&health=200"
 	rollout_wait switched 'r["steps"][r["step"]]["kind"] == "watch" and r["analysis"]["last"] == "pass"'
 	rollout_weights_are switched "blue 0, green 100, canary 0"
 	all_answered_by switched "$(rollout_now)" green
