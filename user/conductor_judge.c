@@ -49,22 +49,14 @@ static void join_arms(struct conducted *one, size_t metric)
 void conducted_find_winner(struct conducted *one)
 {
 	const struct rollout_plan *plan = &one->record.plan;
-	bool better[PLAN_ARMS_MAX] = {}, worse[PLAN_ARMS_MAX] = {};
 
 	one->facts.winner = -1;
 	if (plan->strategy != STRATEGY_AB_TEST)
 		return;
-	for (size_t i = 0; i < plan->analysis.metric_count; i++) {
+	for (size_t i = 0; i < plan->analysis.metric_count; i++)
 		judge_arms(&plan->analysis, &plan->analysis.metrics[i], one->record.arms[i], plan->arm_count,
 			   one->arms[i]);
-		for (size_t arm = 1; arm < plan->arm_count && !plan->analysis.metrics[i].dry_run; arm++) {
-			better[arm] |= one->arms[i][arm].verdict == JUDGED_PASS;
-			worse[arm] |= one->arms[i][arm].verdict == JUDGED_FAIL;
-		}
-	}
-	for (size_t arm = plan->arm_count; arm-- > 1;)
-		if (better[arm] && !worse[arm])
-			one->facts.winner = arm;
+	one->facts.winner = judge_winner(&plan->analysis, one->arms, plan->arm_count);
 }
 
 /* --- the split --- */

@@ -149,6 +149,10 @@ struct arm_result {
 void judge_arm(const struct metric_plan *m, const struct sample *one, struct arm_total *state);
 void judge_arms(const struct analysis_plan *a, const struct metric_plan *m, const struct arm_total *arms, size_t count,
 		struct arm_result *ret);
+/* The arm that is proven better than the control by a metric and worse by none, or -1. Of several it is the one whose
+ * value is best by the first metric that proves any of them better; and of equals the first. @results: of @a's metrics;
+ * dry ones do not count. */
+int judge_winner(const struct analysis_plan *a, const struct arm_result (*results)[PLAN_ARMS_MAX], size_t count);
 
 /* Confidence bounds of a proportion that hold at all times (Robbins' beta-binomial mixture; Howard and Ramdas 2022),
  * and of a histogram's quantile, in seconds. @level 0..1; without trials 0..1 and 0..INFINITY. Where N trials may

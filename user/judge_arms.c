@@ -137,3 +137,33 @@ void judge_arms(const struct analysis_plan *a, const struct metric_plan *m, cons
 		ret[i].verdict = arm_verdict(m, &ret[i], &ret[0]);
 	}
 }
+
+static bool is_worse(const struct analysis_plan *a, const struct arm_result (*results)[PLAN_ARMS_MAX], size_t arm)
+{
+	for (size_t i = 0; i < a->metric_count; i++)
+		if (!a->metrics[i].dry_run && results[i][arm].verdict == JUDGED_FAIL)
+			return true;
+	return false;
+}
+
+static bool is_ahead(const struct metric_plan *m, const struct arm_result *one, const struct arm_result *other)
+{
+	return m->lower_is_worse ? one->value > other->value : one->value < other->value;
+}
+
+int judge_winner(const struct analysis_plan *a, const struct arm_result (*results)[PLAN_ARMS_MAX], size_t count)
+{
+	int winner = -1;
+
+	for (size_t i = 0; i < a->metric_count && winner < 0; i++) {
+		const struct arm_result *r = results[i];
+
+		for (size_t arm = 1; arm < count && !a->metrics[i].dry_run; arm++) {
+			if (r[arm].verdict != JUDGED_PASS || is_worse(a, results, arm))
+				continue;
+			if (winner < 0 || is_ahead(&a->metrics[i], &r[arm], &r[winner]))
+				winner = arm;
+		}
+	}
+	return winner;
+}

@@ -177,12 +177,10 @@ static bool reference_is_there(const struct run *run)
 	return true;
 }
 
-/* The arm that is better by a metric, and worse by none; of several the first. */
 static void find_winner(struct run *run)
 {
 	const struct rollout_plan *plan = run->s->plan;
-	bool better[PLAN_ARMS_MAX] = {false}, worse[PLAN_ARMS_MAX] = {false};
-	struct arm_result results[PLAN_ARMS_MAX];
+	struct arm_result results[PLAN_METRICS_MAX][PLAN_ARMS_MAX];
 
 	for (size_t i = 0; i < plan->analysis.metric_count; i++) {
 		const struct metric_plan *m = &plan->analysis.metrics[i];
@@ -194,16 +192,9 @@ static void find_winner(struct run *run)
 					  virtual_ms(run), run->connections[arm], &one);
 			judge_arm(m, &one, &run->arms[i][arm]);
 		}
-		judge_arms(&plan->analysis, m, run->arms[i], plan->arm_count, results);
-		for (size_t arm = 1; arm < plan->arm_count && !m->dry_run; arm++) {
-			better[arm] |= results[arm].verdict == JUDGED_PASS;
-			worse[arm] |= results[arm].verdict == JUDGED_FAIL;
-		}
+		judge_arms(&plan->analysis, m, run->arms[i], plan->arm_count, results[i]);
 	}
-	run->winner = -1;
-	for (size_t arm = plan->arm_count; arm-- > 1;)
-		if (better[arm] && !worse[arm])
-			run->winner = arm;
+	run->winner = judge_winner(&plan->analysis, results, plan->arm_count);
 }
 
 static void begin_interval(struct run *run)

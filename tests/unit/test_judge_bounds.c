@@ -239,6 +239,45 @@ static void arms_of_a_test_are_better_or_worse_once_their_bounds_part(void **sta
 	assert_true(isnan(r[1].value) && isnan(r[1].difference));
 }
 
+/* Of each arm: its verdict by the first metric (higher is worse) and by the second (lower is), and its values. */
+static void the_best_of_the_arms_that_are_better_wins(void **state)
+{
+	enum { WORSE = JUDGED_FAIL, BETTER = JUDGED_PASS, NEITHER = JUDGED_INCONCLUSIVE };
+	static const struct {
+		int verdict[2][4];
+		double value[2][4];
+		bool dry; /* the first metric */
+		int winner;
+	} cases[] = {
+		{{{0, NEITHER, NEITHER, NEITHER}, {0, NEITHER, NEITHER, NEITHER}}, {{5, 4, 3, 2}}, false, -1},
+		{{{0, BETTER, BETTER, BETTER}, {0, NEITHER, NEITHER, NEITHER}}, {{5, 3, 1, 2}}, false, 2},
+		{{{0, BETTER, BETTER, BETTER}, {0, NEITHER, WORSE, NEITHER}}, {{5, 3, 1, 2}}, false, 3},
+		{{{0, WORSE, WORSE, WORSE}, {0, BETTER, BETTER, BETTER}}, {{5, 6, 6, 6}}, false, -1},
+		{{{0, BETTER, BETTER, NEITHER}, {0, NEITHER, NEITHER, NEITHER}}, {{5, 2, 2, 1}}, false, 1},
+		/* The first proves it of one, and the second, of others, does not matter. */
+		{{{0, NEITHER, BETTER, NEITHER}, {0, BETTER, NEITHER, BETTER}}, {{5, 1, 4, 1}, {1, 9, 2, 8}}, false, 2},
+		{{{0, NEITHER, NEITHER, NEITHER}, {0, BETTER, NEITHER, BETTER}},
+		 {{5, 1, 1, 4}, {1, 8, 7, 9}},
+		 false,
+		 3},
+		{{{0, BETTER, WORSE, WORSE}, {0, NEITHER, BETTER, BETTER}}, {{5, 1, 6, 6}, {1, 1, 7, 9}}, true, 3},
+	};
+	struct arm_result results[2][PLAN_ARMS_MAX] = {{{0}}};
+	struct analysis_plan a = {.metric_count = 2, .metrics = {[1] = {.lower_is_worse = true}}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (size_t m = 0; m < 2; m++)
+			for (size_t arm = 0; arm < 4; arm++) {
+				results[m][arm].verdict = cases[i].verdict[m][arm];
+				results[m][arm].value = cases[i].value[m][arm];
+			}
+		a.metrics[0].dry_run = cases[i].dry;
+		if (judge_winner(&a, results, 4) != cases[i].winner)
+			fail_msg("case %zu", i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_sample_ratio_that_is_right_is_hardly_ever_called_wrong),
 		cmocka_unit_test(a_sample_ratio_that_is_wrong_is_found_and_stays_so),
 		cmocka_unit_test(arms_of_a_test_are_better_or_worse_once_their_bounds_part),
+		cmocka_unit_test(the_best_of_the_arms_that_are_better_wins),
 	};
 
 	return cmocka_run_group_tests_name("judge_bounds", tests, NULL, NULL);
