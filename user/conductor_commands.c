@@ -180,22 +180,43 @@ static int set_weights_before(struct service_model *s, const struct rollout *r, 
 	return service_set_weights(s, weights, s->variant_count, why);
 }
 
-/* Who was stable is it again; the configuration's plan, and no other, has roles. */
-static int undo_roles(const struct conducted *one, struct refusal *why)
+/* Who was stable is it again; the configuration's plan, and no other, has roles. @ret_before: who has them now. */
+static int undo_roles(const struct conducted *one, struct rollout_plan *ret_before, struct refusal *why)
 {
 	struct conductor *c = one->conductor;
 	const struct rollout_plan *plan = &one->record.plan;
-	int error = conducted_set_roles(one, plan->stable, plan->candidate);
+	const char *service = one->record.rollout.service;
+	const struct service_model *s = model_find_service(c->daemon->configured, service);
+	int error = 0;
 
+	if (s && s->rollout) {
+		*ret_before = *s->rollout;
+		error = journal_apply_roles(c->journal, service, ret_before);
+	}
+	if (!error)
+		error = conducted_set_roles(one, plan->stable, plan->candidate);
 	return error ? refuse(why, -error, "the journal %s cannot be written: %s; nothing was changed", c->path,
 			      strerror(-error))
 		     : 0;
+}
+
+/* Weights are as they were, and so are the roles to be. Return: @error. */
+static int redo_roles(const struct conducted *one, const struct rollout_plan *before, int error)
+{
+	int failed = conducted_set_roles(one, before->stable, before->candidate);
+
+	if (failed)
+		log_error("%s: the roles for its next rollout are undone, although its weights are not, as the journal "
+			  "%s cannot be written: %s",
+			  one->record.rollout.service, one->conductor->path, strerror(-failed));
+	return error;
 }
 
 static int undo(struct conductor *c, const char *service, struct refusal *why)
 {
 	struct conducted *one = conductor_find(c, service);
 	_cleanup_(model_freep) struct model *copy = NULL;
+	_cleanup_free_ struct rollout_plan *before = calloc(1, sizeof(*before));
 	struct service_model *s;
 	int error = conductor_has_journal(c, why);
 
@@ -210,14 +231,17 @@ static int undo(struct conductor *c, const char *service, struct refusal *why)
 		return refuse(why, EBUSY, "the last rollout of %s did not succeed, and has been taken back already",
 			      service);
 	error = model_copy(c->daemon->splitter->model, &copy);
-	if (error)
+	if (error || !before)
 		return refuse(why, ENOMEM, "out of memory");
 	s = model_find_service(copy, service);
 	s->rollback = true;
 	error = set_weights_before(s, &one->record.rollout, why);
 	if (!error)
-		error = undo_roles(one, why);
-	return error ? error : daemon_change(c->daemon, TAKE_PTR(copy), NULL, why);
+		error = undo_roles(one, before, why);
+	if (error)
+		return error;
+	error = daemon_change(c->daemon, TAKE_PTR(copy), NULL, why);
+	return error ? redo_roles(one, before, error) : 0;
 }
 
 int conductor_undo(struct conductor *c, const char *service, const struct actor *by, struct refusal *why)

@@ -161,6 +161,11 @@ test_blue_and_green_have_swapped_roles_for_the_next_release()
 	rollout_wait_state switched Succeeded
 	rollout_weights_are switched "blue 0, green 100, canary 0"
 	rollout_is switched 'r["stable"] == "blue" and r["candidate"] == "green"'
+	# One that fails undoes nothing.
+	mkdir "$LAB/state.json.new"
+	lab_assert '"nothing was changed" in d["error"]' "$(rollout_do switched undo)"
+	rmdir "$LAB/state.json.new"
+	rollout_weights_are switched "blue 0, green 100, canary 0"
 	rollout_done switched start
 	rollout_is switched 'r["stable"] == "green" and r["candidate"] == "blue"'
 	rollout_done switched abort
