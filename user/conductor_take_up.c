@@ -251,6 +251,13 @@ void conductor_warn(const struct conductor *c, void (*warn)(void *context, const
 
 	if (*c->trouble)
 		warn(context, c->trouble);
+	if (c->journal && journal_has_moved(c->journal)) {
+		snprintf(text, sizeof(text),
+			 "%.400s was deleted or moved while headgated runs: put it back, or let rollouts end and "
+			 "restart headgated; what they decide is lost with this daemon",
+			 c->path);
+		warn(context, text);
+	}
 	for (const struct conducted *one = c->first; one; one = one->next) {
 		if (!*one->trouble)
 			continue;

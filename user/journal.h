@@ -34,6 +34,9 @@ int journal_open_reader(const char *path, struct journal **ret); /* 0; -ENOENT; 
 void journal_close(struct journal *j);                           /* accepts NULL */
 DEFINE_CLEANUP(struct journal, journal_close)
 
+/* Whether the file was deleted or moved since it was opened: what is written goes into one that nobody will find. */
+bool journal_has_moved(struct journal *j);
+
 /* All that a daemon needs to go on with a rollout. */
 struct rollout_record {
 	struct rollout_plan plan;

@@ -49,6 +49,13 @@ void journal_close(struct journal *j)
 	free(j);
 }
 
+bool journal_has_moved(struct journal *j)
+{
+	int moved = 0;
+
+	return !sqlite3_file_control(j->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) && moved;
+}
+
 static int execute(struct journal *j, const char *sql)
 {
 	return journal_errno(j->db, sqlite3_exec(j->db, sql, NULL, NULL, NULL));

@@ -245,6 +245,19 @@ test_a_rollout_that_makes_no_sense_is_ended_where_it_is()
 	rollout_weights_are approved "blue 90, canary 10" # which is what was before it
 }
 
+test_a_journal_that_is_taken_away_while_it_is_written_is_warned_of()
+{
+	lab_stop headgated
+	rollout_splitter
+	! warned_of_journal 2>"$LAB/no" || lab_fail "warned before"
+	mv "$LAB/rollouts.db" "$LAB/away.db"
+	warned_of_journal
+	lab_headgate doctor >"$LAB/doctor" 2>&1 || true
+	grep -q 'was deleted or moved' "$LAB/doctor"
+	mv "$LAB/away.db" "$LAB/rollouts.db"
+	! warned_of_journal 2>"$LAB/no" || lab_fail "still warned"
+}
+
 # Who goes back to an older headgate has services, and is told what to do for rollouts.
 test_a_newer_daemons_journal_is_left_alone_and_warned_of()
 {

@@ -132,6 +132,24 @@ static void a_file_of_a_newer_daemon_is_left_alone(void **state)
 	assert_int_equal(sql_number(f, "PRAGMA user_version"), 2);
 }
 
+static void a_file_that_is_taken_away_is_missed(void **state)
+{
+	struct fixture *f = *state;
+	char away[160];
+
+	reopen(f);
+	snprintf(away, sizeof(away), "%s.away", f->path);
+	assert_false(journal_has_moved(f->journal));
+	assert_int_equal(rename(f->path, away), 0);
+	assert_true(journal_has_moved(f->journal));
+	close(open(f->path, O_CREAT | O_WRONLY, 0600)); /* another is not it */
+	assert_true(journal_has_moved(f->journal));
+	assert_int_equal(rename(away, f->path), 0);
+	assert_false(journal_has_moved(f->journal));
+	unlink(f->path);
+	assert_true(journal_has_moved(f->journal));
+}
+
 static void another_programs_file_is_left_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -318,6 +336,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_empty_file_is_brought_up_to_date, journal_setup, journal_teardown),
 		cmocka_unit_test_setup_teardown(a_file_of_a_newer_daemon_is_left_alone, journal_setup,
 						journal_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_is_taken_away_is_missed, journal_setup, journal_teardown),
 		cmocka_unit_test_setup_teardown(another_programs_file_is_left_alone, journal_setup, journal_teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_made_is_said, journal_setup, journal_teardown),
 		cmocka_unit_test_setup_teardown(a_place_that_cannot_be_written_is_refused, journal_setup,
