@@ -35,6 +35,10 @@ void plan_read_step_weight(struct plan_builder *p, const struct field *f, uint32
 /* Adds a step. False: it is one too many, which has been said. */
 bool plan_add_step(struct plan_builder *p, yaml_mark_t at, enum step_kind kind, uint32_t share, uint64_t duration_ms);
 
+/* "hooks" and "notify" of a rollout. */
+void plan_read_hooks(struct plan_builder *p, const struct field *f);
+void plan_read_notify(struct plan_builder *p, const struct field *f);
+
 /* A share of traffic above 0, of PLAN_ALL. As the reader's functions. */
 int plan_read_share(struct plan_builder *p, const struct field *f, uint32_t *ret);
 

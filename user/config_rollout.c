@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* "rollout" of a service: what `rollout start` does. Its steps and its analysis are read by files of their own. */
+/* "rollout" of a service: what `rollout start` does. Its steps, analysis and hooks are read by files of their own. */
 #include <errno.h>
 #include <string.h>
 
@@ -9,15 +9,10 @@
 #include "text.h"
 
 #define ARMS_HINT "variants with shares, the first is the control, as {blue: 50, green: 50}"
-#define HOOKS_HINT "a list, as [{when: before, url: \"http://10.1.1.3/gate\"}]"
-#define NOTIFY_HINT "a list, as [{url: \"http://10.1.1.3/rollouts\", format: json}]"
 #define DEADLINE_HINT "off, or a time from 1s to 720h, as 90s, 10m or 2h4m"
 #define PLAN_LEAST "strategy: canary, with stable, candidate and steps"
 #define DEFAULT_WATCH_MS 600000U
 #define DEFAULT_DEADLINE_MS 600000U
-#define DEFAULT_HOOK_TIMEOUT_MS 10000U
-#define TIMEOUT_MIN_MS 100U
-#define TIMEOUT_MAX_MS 300000U
 
 enum {
 	STRATEGY,
@@ -371,64 +366,6 @@ static void read_deadline(struct plan_builder *p, const struct field *f)
 	}
 }
 
-static void read_hook(struct plan_builder *p, const struct field *f, const char *title)
-{
-	static const char *const whens[] = {"before", "after"};
-	struct hook_plan *hook = &p->plan->hooks[p->plan->hook_count++];
-	struct field fields[] = {{.key = "when", .required = "when: before, or when: after"},
-				 {.key = "url", .required = "url: \"http://10.1.1.3/gate\""},
-				 {.key = "timeout"}};
-	int when = 0;
-
-	hook->timeout_ms = DEFAULT_HOOK_TIMEOUT_MS;
-	if (reader_fields(p->reader, f, title, fields, ARRAY_SIZE(fields)))
-		return;
-	reader_choice(p->reader, &fields[0], whens, ARRAY_SIZE(whens), &when);
-	hook->after = when;
-	plan_read_url(p, &fields[1], false, hook->url);
-	plan_read_time(p, &fields[2], TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, &hook->timeout_ms);
-}
-
-static void read_notify(struct plan_builder *p, const struct field *f, const char *title)
-{
-	static const char *const formats[] = {"json", "slack"};
-	struct notify_plan *notify = &p->plan->notify[p->plan->notify_count++];
-	struct field fields[] = {
-		{.key = "url", .required = "url: \"http://10.1.1.3/rollouts\""}, {.key = "format"}, {.key = "timeout"}};
-	int format = 0;
-
-	notify->timeout_ms = DEFAULT_HOOK_TIMEOUT_MS;
-	if (reader_fields(p->reader, f, title, fields, ARRAY_SIZE(fields)))
-		return;
-	plan_read_url(p, &fields[0], false, notify->url);
-	reader_choice(p->reader, &fields[1], formats, ARRAY_SIZE(formats), &format);
-	notify->slack = format;
-	plan_read_time(p, &fields[2], TIMEOUT_MIN_MS, TIMEOUT_MAX_MS, &notify->timeout_ms);
-}
-
-/* Hooks, or who is notified. */
-static void read_asked(struct plan_builder *p, const struct field *f, const char *hint,
-		       void (*read_item)(struct plan_builder *p, const struct field *f, const char *title))
-{
-	char title[PLAN_TITLE_SIZE];
-	const yaml_node_item_t *items;
-	size_t count;
-
-	if (reader_list(p->reader, f, hint, &items, &count))
-		return;
-	if (count > PLAN_HOOKS_MAX) {
-		reader_problem(p->reader, f->at, "%s of %s has %zu items: write at most %u", f->key, f->of, count,
-			       PLAN_HOOKS_MAX);
-		return;
-	}
-	for (size_t i = 0; i < count && !p->reader->stopped; i++) {
-		struct field item = reader_item(p->reader, items[i], "an item", f->key);
-
-		snprintf(title, sizeof(title), "item %zu of %s", i + 1, f->key);
-		read_item(p, &item, title);
-	}
-}
-
 static void read_plan(struct plan_builder *p, const struct field *f)
 {
 	static const char *const strategies[] = {"canary", "blue_green", "ab_test", "shadow"};
@@ -465,8 +402,8 @@ static void read_plan(struct plan_builder *p, const struct field *f)
 		return;
 	reader_choice(p->reader, &fields[ON_FAILURE], failures, ARRAY_SIZE(failures), &on_failure);
 	p->plan->on_failure = on_failure;
-	read_asked(p, &fields[HOOKS], HOOKS_HINT, read_hook);
-	read_asked(p, &fields[NOTIFY], NOTIFY_HINT, read_notify);
+	plan_read_hooks(p, &fields[HOOKS]);
+	plan_read_notify(p, &fields[NOTIFY]);
 	if (reader_choice(p->reader, &fields[STRATEGY], strategies, ARRAY_SIZE(strategies), &strategy))
 		return;
 	p->plan->strategy = strategy;
