@@ -5,6 +5,7 @@
 #   sudo make test       install what is missing, run every test
 #   make lint            format, static analysis   V=1     show commands
 #   make install         DESTDIR= PREFIX=          SAN=1   ASan and UBSan
+#   sudo make bench      what it costs: a table, and build/bench.json; make bench-check compares with the recorded one
 #   make test ONLY=word  only the tests whose name has the word
 #   sudo make test-kernels  the same, the tests that Debian's 6.1 kernel runs in qemu
 
@@ -82,7 +83,25 @@ $(TESTS): $(O)/%: $(O)/%.o $(O)/libheadgate.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libheadgate.a $(LIBS) -lcmocka
 
-tests: all $(TESTS)
+# What it costs: a program, and one for the kernel that its packets come from.
+BENCH := $(O)/tests/bench/packets
+
+$(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
+	$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/tests/bench/%.skel.h: $(O)/tests/bench/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
+
+$(O)/tests/bench/harness.o: $(O)/tests/bench/wrapper.skel.h
+$(O)/tests/bench/harness.o: CFLAGS += -I$(O)/tests/bench
+$(BENCH): $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)) tests/bpf/packet.c) $(O)/libheadgate.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka
+
+tests: all $(TESTS) $(BENCH)
 
 # Each installs what is missing first, and so builds in a make of its own: pkg-config may only just have come.
 test:
@@ -94,6 +113,15 @@ test-kernels:
 	@scripts/install-deps.sh kernels
 	@$(MAKE) --no-print-directory -j2 tests
 	@tests/kernels/run.sh $(O) $(ONLY)
+
+bench:
+	@scripts/install-deps.sh test
+	@$(MAKE) --no-print-directory -j2 all $(BENCH)
+	@tests/bench/run.sh $(O)
+
+# After `make bench`: fails when a ratio is worse by more than a quarter than the recorded one.
+bench-check:
+	@python3 tests/bench/result.py check $(O)/bench.json tests/bench/recorded.json
 
 demo:
 	@scripts/install-deps.sh demo
@@ -129,6 +157,6 @@ uninstall:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all tests test test-kernels demo lint install uninstall clean
+.PHONY: all tests test test-kernels bench bench-check demo lint install uninstall clean
 clean:
 	rm -rf $(O)

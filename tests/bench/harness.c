@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "harness.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <linux/if_link.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "wrapper.skel.h"
+
+#define LOOPBACK 1
+
+struct harness {
+	struct wrapper_bpf *skeleton;
+	int wrapper;
+};
+
+static void die(const char *what)
+{
+	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+struct harness *harness_open(void)
+{
+	struct harness *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		die("harness");
+	h->skeleton = wrapper_bpf__open_and_load();
+	if (!h->skeleton)
+		die("the wrapper does not load (are you root?)");
+	h->skeleton->bss->random_state = 1;
+	h->wrapper = bpf_program__fd(h->skeleton->progs.wrapper);
+	/* A program that is attached is in the kernel's XDP dispatcher already. Else each test run would put it there,
+	 * and sleep until that is safe, while others take the caches. */
+	if (bpf_xdp_attach(LOOPBACK, h->wrapper, XDP_FLAGS_SKB_MODE, NULL))
+		die("the wrapper cannot be attached to the loopback interface");
+	harness_set_program(h, PLAN_NOTHING, bpf_program__fd(h->skeleton->progs.nothing));
+	harness_set_program(h, PLAN_FLOOR, bpf_program__fd(h->skeleton->progs.encapsulation));
+	harness_set_program(h, PLAN_SWAP, bpf_program__fd(h->skeleton->progs.swap));
+	return h;
+}
+
+void harness_close(struct harness *h)
+{
+	wrapper_bpf__destroy(h->skeleton);
+	free(h);
+}
+
+void harness_set_program(struct harness *h, enum plan_program program, int fd)
+{
+	__u32 index = program;
+
+	if (bpf_map_update_elem(bpf_map__fd(h->skeleton->maps.programs), &index, &fd, BPF_ANY))
+		die("a program cannot be called by the wrapper");
+}
+
+/* Of this thread, so that who else the processor worked for does not count. */
+static double processor_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * 1e9 + now.tv_nsec;
+}
+
+double harness_run(struct harness *h, const struct plan *plan, enum plan_program program, uint32_t packets,
+		   uint32_t *ret_verdict)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = plan->frame, .data_size_in = sizeof(plan->frame),
+		    .repeat = packets);
+	double began;
+
+	h->skeleton->bss->plan = *plan;
+	h->skeleton->bss->plan.program = program;
+	began = processor_ns();
+	if (bpf_prog_test_run_opts(h->wrapper, &opts))
+		die("test run");
+	if (ret_verdict)
+		*ret_verdict = opts.retval;
+	return (processor_ns() - began) / packets;
+}
