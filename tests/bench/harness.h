@@ -23,7 +23,7 @@ void harness_set_program(struct harness *h, enum plan_program program, int fd);
  * @program: who takes over
  * @ret_verdict: of the last one; may be NULL
  *
- * Return: nanoseconds of processor time a packet, the wrapper's own included.
+ * Return: nanoseconds a packet, the wrapper's own included.
  */
 double harness_run(struct harness *h, const struct plan *plan, enum plan_program program, uint32_t packets,
 		   uint32_t *ret_verdict);
