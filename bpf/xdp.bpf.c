@@ -55,6 +55,20 @@ static __always_inline int make_room(struct xdp_md *ctx, struct frame *f, struct
 	return link_header_put(f, &space->link);
 }
 
+/* The same for an outer header. Of an Ethernet header without tags nothing stays: its MACs are the next hop's, its type
+ * is the outer packet's. */
+static __always_inline int make_outer_room(struct xdp_md *ctx, struct frame *f, struct scratch *space, __u32 room)
+{
+	if (space->packet.l3 != sizeof(struct ethhdr))
+		return make_room(ctx, f, space, room);
+	if (bpf_xdp_adjust_head(ctx, -(int)room))
+		return -1;
+	f->data = (void *)(long)ctx->data;
+	f->end = (void *)(long)ctx->data_end;
+	f->bytes += room;
+	return 0;
+}
+
 /* 0 or -1: there is no room, or a header is not where it was. */
 static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to)
 {
@@ -71,7 +85,7 @@ static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scra
 		return -1;
 	if (to->edit == EDIT_NONE)
 		return 0;
-	if (make_room(ctx, f, space, outer_bytes(to)))
+	if (make_outer_room(ctx, f, space, outer_bytes(to)))
 		return -1;
 	return outer_write(f, p, to);
 }
