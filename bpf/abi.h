@@ -49,6 +49,17 @@ struct service_key {
 };
 _Static_assert(sizeof(struct service_key) == 20, "ABI");
 
+/*
+ * Ends that packets may be ours by: services' addresses and ports, and those of backends that answer here. A bit each,
+ * of hash_end(); others may share it.
+ */
+#define KNOWN_WORDS 1024U
+#define KNOWN_BITS (64 * KNOWN_WORDS)
+struct known_ends {
+	__u64 bits[KNOWN_WORDS];
+};
+_Static_assert(sizeof(struct known_ends) == 8192, "ABI");
+
 enum forward_mode {
 	FORWARD_NAT,    /* destination and source rewritten; every flow has state */
 	FORWARD_DNAT,   /* destination rewritten; replies by the static reverse map */

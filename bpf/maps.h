@@ -13,6 +13,15 @@
 #include "parse.h"
 #include "shadow_compare.h"
 
+/* The ends that the two maps of keys below have, so that most of what is not ours is known by two bits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct known_ends);
+} known_ends __weak SEC(".maps");
+
 /* Virtual address, port, protocol -> service id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -5,6 +5,7 @@
  */
 #include "frame.h"
 #include "icmp.h"
+#include "stranger.h"
 
 #define TC_ACT_UNSPEC (-1)                      /* on to the filters of others, where TC_ACT_OK would be the end */
 #define HEADERS_PULLED_RARE (HEADERS_MAX + 64U) /* what any packet may have of headers */
@@ -332,10 +333,14 @@ static __always_inline int carry_out(struct __sk_buff *skb, struct frame *f, str
 SEC("tc")
 int headgate_tc(struct __sk_buff *skb)
 {
-	struct scratch *space = scratch_space();
-	struct frame f = frame_pulled(skb, HEADERS_PULLED);
 	struct departure to = {};
+	struct scratch *space;
+	struct frame f;
 
+	if (is_stranger((void *)(long)skb->data, (void *)(long)skb->data_end))
+		return TC_ACT_UNSPEC;
+	space = scratch_space();
+	f = frame_pulled(skb, HEADERS_PULLED);
 	if (!space)
 		return TC_ACT_UNSPEC;
 	return carry_out(skb, &f, space, split(&f, false, &space->packet, &to), &to);

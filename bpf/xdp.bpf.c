@@ -5,6 +5,7 @@
  */
 #include "frame.h"
 #include "icmp.h"
+#include "stranger.h"
 
 enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
 
@@ -264,10 +265,14 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 SEC("xdp")
 int headgate_xdp(struct xdp_md *ctx)
 {
-	struct scratch *space = scratch_space();
-	struct frame f = frame_of_xdp(ctx);
 	struct departure to = {};
+	struct scratch *space;
+	struct frame f;
 
+	if (is_stranger((void *)(long)ctx->data, (void *)(long)ctx->data_end))
+		return pass(ctx);
+	space = scratch_space();
+	f = frame_of_xdp(ctx);
 	if (!space)
 		return pass(ctx);
 	return carry_out(ctx, &f, space, split(&f, false, &space->packet, &to), &to);

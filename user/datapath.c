@@ -11,6 +11,7 @@
 
 #include "counters.h"
 #include "headgate.skel.h"
+#include "known.h"
 #include "pins.h"
 #include "program.h"
 #include "program_pins.h"
@@ -33,6 +34,8 @@ struct datapath {
 	struct row *rows;
 	struct shadow *shadows;
 	struct shadow_guard *guard;
+	struct known_ends *known_ends;
+	struct known known; /* what is set there */
 	struct shadow_counters *replay_counters;
 };
 
@@ -201,6 +204,8 @@ static int map_arrays(struct datapath *dp)
 	if (!error)
 		error = map_array(dp->skeleton->maps.shadow_guard, sizeof(struct shadow_guard), (void **)&dp->guard);
 	if (!error)
+		error = map_array(dp->skeleton->maps.known_ends, sizeof(struct known_ends), (void **)&dp->known_ends);
+	if (!error)
 		error = map_array(dp->skeleton->maps.replay_counters, sizeof(struct shadow_counters),
 				  (void **)&dp->replay_counters);
 	return error;
@@ -257,6 +262,17 @@ static int keep_fd(int fd, int *kept)
 	if (*kept < 0)
 		*kept = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return *kept < 0 ? -errno : 0;
+}
+
+/* Of what is adopted: their bits are set. */
+static void know_ends(struct datapath *dp, enum datapath_map map)
+{
+	struct service_key key, *previous = NULL;
+
+	while (datapath_next_key(dp, map, previous, &key) == 0) {
+		known_add(&dp->known, dp->known_ends, &key);
+		previous = &key;
+	}
 }
 
 /* Those of this build, unless they are loaded: so the kernel need not verify them again. */
@@ -320,6 +336,8 @@ static int load(struct datapath *dp, const struct limits *limits, struct refusal
 	if (error)
 		return refuse(why, -error, "cannot map the tables into memory: %s", strerror(-error));
 	take_fds(dp);
+	know_ends(dp, MAP_VIPS);
+	know_ends(dp, MAP_REPLY_ORIGINS);
 	return 0;
 }
 
@@ -362,6 +380,8 @@ void datapath_close(struct datapath *dp)
 		munmap(dp->shadows, array_bytes(sizeof(struct shadow), dp->limits.services));
 	if (dp->guard)
 		munmap(dp->guard, array_bytes(sizeof(struct shadow_guard), 1));
+	if (dp->known_ends)
+		munmap(dp->known_ends, array_bytes(sizeof(struct known_ends), 1));
 	if (dp->replay_counters)
 		munmap(dp->replay_counters, array_bytes(sizeof(struct shadow_counters), dp->limits.services));
 	for (size_t i = 0; i < ENTRY_PROGRAMS; i++)
@@ -529,14 +549,40 @@ struct shadow_counters *datapath_replay_counters(struct datapath *dp, uint32_t s
 	return &dp->replay_counters[service];
 }
 
+/* Whose keys are ends that packets are ours by. */
+static bool has_ends(enum datapath_map map)
+{
+	return map == MAP_VIPS || map == MAP_REPLY_ORIGINS;
+}
+
+/* The bit is set before the key is there, and stays until it no longer is. */
+static int update_end(struct datapath *dp, int fd, const void *key, const void *value)
+{
+	int error;
+
+	if (bpf_map_update_elem(fd, key, value, BPF_EXIST) == 0)
+		return 0;
+	known_add(&dp->known, dp->known_ends, key);
+	error = bpf_map_update_elem(fd, key, value, BPF_ANY) ? -errno : 0;
+	if (error)
+		known_remove(&dp->known, dp->known_ends, key);
+	return error;
+}
+
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
 {
+	if (has_ends(map))
+		return update_end(dp, dp->map_fd[map], key, value);
 	return bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
 }
 
 int datapath_delete(struct datapath *dp, enum datapath_map map, const void *key)
 {
-	return bpf_map_delete_elem(dp->map_fd[map], key) ? -errno : 0;
+	if (bpf_map_delete_elem(dp->map_fd[map], key))
+		return -errno;
+	if (has_ends(map))
+		known_remove(&dp->known, dp->known_ends, key);
+	return 0;
 }
 
 int datapath_lookup(struct datapath *dp, enum datapath_map map, const void *key, void *ret_value)

@@ -17,6 +17,7 @@
 
 /* Every map that is pinned: without one of them a data path is not whole. */
 static const char *const map_names[] = {
+	"known_ends",
 	"vips",
 	"vip_addresses",
 	"server_ids",

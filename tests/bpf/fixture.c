@@ -15,6 +15,7 @@
 #include <bpf/libbpf.h>
 
 #include "fixture.h"
+#include "hash.h"
 #include "headgate.skel.h"
 
 #define TC_FRAME_MAX 3500 /* a page, less what goes around it */
@@ -142,6 +143,17 @@ void map_set(int map, const void *key, const void *value)
 		fail_msg("cannot fill a map: %s", strerror(errno));
 }
 
+void map_set_end(struct fixture *f, int map, const struct service_key *key, const void *value)
+{
+	__u32 bit = hash_end(address_fold(&key->address), key->port), zero = 0;
+	struct known_ends known;
+
+	assert_int_equal(bpf_map_lookup_elem(f->known_ends, &zero, &known), 0);
+	known.bits[bit / 64] |= 1ULL << bit % 64;
+	map_set(f->known_ends, &zero, &known);
+	map_set(map, key, value);
+}
+
 bool map_get(int map, const void *key, void *ret)
 {
 	return bpf_map_lookup_elem(map, key, ret) == 0;
@@ -182,6 +194,7 @@ static struct fixture *load(const struct fixture_sizes *sizes)
 	*f = (struct fixture){
 		.skeleton = s,
 		.usual = is_usual(sizes),
+		.known_ends = bpf_map__fd(s->maps.known_ends),
 		.vips = bpf_map__fd(s->maps.vips),
 		.vip_addresses = bpf_map__fd(s->maps.vip_addresses),
 		.server_ids = bpf_map__fd(s->maps.server_ids),

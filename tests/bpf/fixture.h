@@ -53,6 +53,7 @@ struct fixture {
 	bool usual; /* its sizes */
 	int program;
 	int action; /* the hook's own word for the last run's outcome: enum xdp_action, TC_ACT_... */
+	int known_ends;
 	int vips;
 	int vip_addresses;
 	int server_ids;
@@ -96,6 +97,9 @@ bool fixture_takes(const struct frame *f);
 enum outcome fixture_run(struct fixture *f, const struct frame *in, struct frame *ret);
 
 void map_set(int map, const void *key, const void *value);
+
+/* The same with a key of vips or of reply_origins, by which packets are known to be looked at closely. */
+void map_set_end(struct fixture *f, int map, const struct service_key *key, const void *value);
 bool map_get(int map, const void *key, void *ret); /* false, @ret untouched: no such key */
 void map_delete(int map, const void *key);
 __u32 map_entries(int map);

@@ -181,7 +181,7 @@ static void add_backend(__u32 service, __u32 id, const char *address, __u8 mac, 
 	};
 
 	map_set(rig.fixture->backends, &id, &b);
-	map_set(rig.fixture->reply_origins, &key, &origin);
+	map_set_end(rig.fixture, rig.fixture->reply_origins, &key, &origin);
 }
 
 static void add_service(__u32 id)
@@ -203,7 +203,7 @@ static void add_service(__u32 id)
 	};
 
 	map_set(rig.fixture->services, &id, &s);
-	map_set(rig.fixture->vips, &s.vip, &id);
+	map_set_end(rig.fixture, rig.fixture->vips, &s.vip, &id);
 	fixture_fill_row(rig.fixture, id, RIG_PRODUCTION(id));
 	add_backend(id, RIG_PRODUCTION(id), ipv6 ? PRODUCTION6 : PRODUCTION4, MAC_PRODUCTION, FORWARD_DNAT);
 	add_backend(id, RIG_SHADOW(id), ipv6 ? SHADOW6 : SHADOW4, MAC_SHADOW, FORWARD_SHADOW);

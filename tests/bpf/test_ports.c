@@ -88,7 +88,7 @@ static void services_that_share_an_endpoint_share_its_ports(void **state)
 	s.vip = other_vip;
 	s.main.entries = WORLD_BACKENDS + 1;
 	world_service_set(f, other, &s);
-	map_set(f->vips, &other_vip, &other);
+	map_set_end(f, f->vips, &other_vip, &other);
 	fixture_fill_row(f, WORLD_BACKENDS + 1, WORLD_BACKENDS + 1);
 	world_add_backend(f, WORLD_BACKENDS + 1, other, world_backend_address(NAT4_TCP), NAT4_TCP, LOOPBACK);
 	connection_open(&ours);

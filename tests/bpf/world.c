@@ -138,7 +138,7 @@ void world_add_backend(struct fixture *f, __u32 id, __u32 service, const char *a
 	b.hop[!(id & 1)] = (struct next_hop){.ifindex = 0};
 	map_set(f->backends, &id, &b);
 	if (!is_other(service))
-		map_set(f->reply_origins, &key, &origin);
+		map_set_end(f, f->reply_origins, &key, &origin);
 }
 
 static void add_service(struct fixture *f, __u32 id)
@@ -165,7 +165,7 @@ static void add_service(struct fixture *f, __u32 id)
 		s.outer_entropy[1] = OUTER6_ENTROPY;
 	}
 	map_set(f->services, &id, &s);
-	map_set(f->vips, &s.vip, &id);
+	map_set_end(f, f->vips, &s.vip, &id);
 }
 
 static void add_first_backend(struct fixture *f, __u32 id)

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef HEADGATE_STRANGER_H
+#define HEADGATE_STRANGER_H
+
+/*
+ * What is nobody's business here, seen at one glance: a plain TCP or UDP packet neither end of which may be a
+ * service's, a backend's or a shadow's, by a bit each (a Bloom filter of one hash: Bloom, "Space/Time Trade-offs in
+ * Hash Coding with Allowable Errors", CACM 13(7), 1970). All else, and whoever has such a bit by chance, is looked at
+ * closely.
+ */
+#include <bpf/bpf_endian.h>
+
+#include "guard.h"
+#include "hash.h"
+
+static __always_inline bool end_may_be_known(const struct known_ends *known, __u32 folded, __be16 port)
+{
+	__u32 bit = hash_end(folded, port);
+	__u32 word = bit / 64;
+
+	asm volatile("" : "+r"(word));
+	return known->bits[word & (KNOWN_WORDS - 1)] >> (bit % 64) & 1;
+}
+
+/* The ends of a packet of which this is all that has to be known. */
+struct plain_ends {
+	__u32 source; /* address_fold() */
+	__u32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 source_octet; /* the last of the address */
+};
+
+/* False: it is not so plain. */
+static __always_inline bool ends_of_ipv4(const struct iphdr *ip, void *end, struct plain_ends *ret)
+{
+	const __be16 *ports = (void *)(ip + 1);
+
+	if ((void *)(ports + 2) > end || *(const __u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IPV4_FRAGMENT))
+		return false;
+	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
+		return false;
+	/* As address_fold() of the mapped ones. */
+	ret->source = ip->saddr ^ bpf_htonl(0xffff);
+	ret->destination = ip->daddr ^ bpf_htonl(0xffff);
+	ret->source_octet = bpf_ntohl(ip->saddr);
+	ret->source_port = ports[0];
+	ret->destination_port = ports[1];
+	return true;
+}
+
+static __always_inline bool ends_of_ipv6(const struct ipv6hdr *ip, void *end, struct plain_ends *ret)
+{
+	const __be16 *ports = (void *)(ip + 1);
+	struct address source, destination;
+
+	if ((void *)(ports + 2) > end || ip->version != 6)
+		return false;
+	if (ip->nexthdr != IPPROTO_TCP && ip->nexthdr != IPPROTO_UDP)
+		return false;
+	__builtin_memcpy(&source, &ip->saddr, sizeof(source));
+	__builtin_memcpy(&destination, &ip->daddr, sizeof(destination));
+	ret->source = address_fold(&source);
+	ret->destination = address_fold(&destination);
+	ret->source_octet = bpf_ntohl(source.word[3]);
+	ret->source_port = ports[0];
+	ret->destination_port = ports[1];
+	return true;
+}
+
+/**
+ * is_stranger - a packet that passes, without a closer look
+ * @data, @end: the frame, as far as it can be read in place
+ */
+static __always_inline bool is_stranger(void *data, void *end)
+{
+	struct known_ends *known = bpf_map_lookup_elem(&known_ends, &(__u32){0});
+	struct shadow_guard *guard = bpf_map_lookup_elem(&shadow_guard, &(__u32){0});
+	struct ethhdr *eth = data;
+	struct plain_ends ends;
+
+	if (!known || !guard || (void *)(eth + 1) + sizeof(struct iphdr) > end)
+		return false;
+	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
+		if (!ends_of_ipv4((void *)(eth + 1), end, &ends))
+			return false;
+	} else if (eth->h_proto != bpf_htons(ETH_P_IPV6) || !ends_of_ipv6((void *)(eth + 1), end, &ends)) {
+		return false;
+	}
+	if (end_may_be_known(known, ends.destination, ends.destination_port) ||
+	    end_may_be_known(known, ends.source, ends.source_port))
+		return false;
+	return !guard->on ||
+	       !(guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet));
+}
+
+#endif

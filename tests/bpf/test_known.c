@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Which ends packets are looked at closely for: as many as there are, whoever put them there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "hash.h"
+#include "known.h"
+#include "own_bpffs.h"
+#include "pins.h"
+
+static const struct limits limits = {
+	.services = 4, .backends = 8, .rows = 3, .half_open = 64, .established = 64, .shadow_flows = 64, .stash = 64};
+
+static int mount_bpffs(void **state)
+{
+	(void)state;
+	own_bpffs(0);
+	return 0;
+}
+
+static struct service_key end_of(__u32 address, uint16_t port)
+{
+	return (struct service_key){
+		.address = {.word = {0, 0, htonl(0xffff), htonl(address)}},
+		.port = htons(port),
+		.protocol = IPPROTO_TCP,
+	};
+}
+
+/* As the programs see it. */
+static bool is_known(const struct service_key *end)
+{
+	__u32 bit = hash_end(address_fold(&end->address), end->port), zero = 0;
+	int map = pins_open_map(OWN_PINS, "known_ends");
+	struct known_ends known;
+
+	assert_int_equal(bpf_map_lookup_elem(map, &zero, &known), 0);
+	close(map);
+	return known.bits[bit / 64] >> bit % 64 & 1;
+}
+
+/* Another end with the same bit. */
+static struct service_key sharer_of(const struct service_key *end)
+{
+	for (__u32 address = 0x0a010000;; address++) {
+		struct service_key other = end_of(address, 8000);
+
+		if (hash_end(address_fold(&other.address), other.port) ==
+		    hash_end(address_fold(&end->address), end->port))
+			return other;
+	}
+}
+
+static void an_end_is_known_while_it_is_there_and_after_a_restart(void **state)
+{
+	const struct service_key vip = end_of(0x0a00000a, 8000), backend = end_of(0x0a14000b, 80);
+	const struct reply_origin origin = {.backend = 1};
+	struct datapath *dp = own_datapath(&limits);
+	const __u32 service = 1;
+
+	(void)state;
+	assert_false(is_known(&vip));
+	assert_int_equal(datapath_update(dp, MAP_VIPS, &vip, &service), 0);
+	assert_int_equal(datapath_update(dp, MAP_VIPS, &vip, &service), 0); /* is one end still */
+	assert_int_equal(datapath_update(dp, MAP_REPLY_ORIGINS, &backend, &origin), 0);
+	assert_true(is_known(&vip) && is_known(&backend));
+	datapath_close(dp);
+	assert_true(is_known(&vip) && is_known(&backend));
+	dp = own_datapath(&limits);
+	assert_true(is_known(&vip) && is_known(&backend));
+	assert_int_equal(datapath_delete(dp, MAP_VIPS, &vip), 0);
+	assert_true(!is_known(&vip) && is_known(&backend));
+	assert_int_equal(datapath_delete(dp, MAP_REPLY_ORIGINS, &backend), 0);
+	assert_false(is_known(&backend));
+	datapath_close(dp);
+	assert_int_equal(datapath_remove(OWN_PINS), 0);
+}
+
+static void ends_that_share_a_bit_are_known_until_the_last_is_gone(void **state)
+{
+	const struct service_key one = end_of(0x0a00000a, 8000), other = sharer_of(&one);
+	struct datapath *dp = own_datapath(&limits);
+	const __u32 service = 1;
+
+	(void)state;
+	assert_int_equal(datapath_update(dp, MAP_VIPS, &one, &service), 0);
+	assert_int_equal(datapath_update(dp, MAP_VIPS, &other, &service), 0);
+	assert_int_equal(datapath_delete(dp, MAP_VIPS, &one), 0);
+	assert_int_equal(datapath_delete(dp, MAP_VIPS, &one), -ENOENT);
+	assert_true(is_known(&other));
+	assert_int_equal(datapath_delete(dp, MAP_VIPS, &other), 0);
+	assert_false(is_known(&other));
+	datapath_close(dp);
+	assert_int_equal(datapath_remove(OWN_PINS), 0);
+}
+
+static void an_end_for_which_there_is_no_room_is_not_known(void **state)
+{
+	struct datapath *dp = own_datapath(&limits);
+	struct service_key end = end_of(0x0a00000a, 1);
+	const __u32 service = 1;
+
+	(void)state;
+	while (datapath_update(dp, MAP_VIPS, &end, &service) == 0)
+		end = end_of(0x0a00000a, ntohs(end.port) + 1);
+	assert_false(is_known(&end));
+	datapath_close(dp);
+	assert_int_equal(datapath_remove(OWN_PINS), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_end_is_known_while_it_is_there_and_after_a_restart),
+		cmocka_unit_test(ends_that_share_a_bit_are_known_until_the_last_is_gone),
+		cmocka_unit_test(an_end_for_which_there_is_no_room_is_not_known),
+	};
+
+	return cmocka_run_group_tests(tests, mount_bpffs, NULL);
+}
