@@ -83,8 +83,9 @@ $(TESTS): $(O)/%: $(O)/%.o $(O)/libheadgate.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libheadgate.a $(LIBS) -lcmocka
 
-# What it costs: a program, and one for the kernel that its packets come from.
+# What it costs, by test runs and over veth: a program each, and what they have the kernel run.
 BENCH := $(O)/tests/bench/packets
+WIRE := $(O)/tests/bench/wire/wire
 
 $(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$<)
@@ -93,15 +94,19 @@ $(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
 
 $(O)/tests/bench/%.skel.h: $(O)/tests/bench/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.new && mv $@.new $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(notdir $*)_bpf > $@.new && mv $@.new $@
 
 $(O)/tests/bench/harness.o: $(O)/tests/bench/wrapper.skel.h
 $(O)/tests/bench/harness.o: CFLAGS += -I$(O)/tests/bench
 $(BENCH): $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)) tests/bpf/packet.c) $(O)/libheadgate.a
+$(WIRE).o: $(WIRE).skel.h
+$(WIRE).o: CFLAGS += -I$(O)/tests/bench/wire
+$(WIRE): $(WIRE).o $(O)/tests/bpf/packet.o $(O)/libheadgate.a
+$(BENCH) $(WIRE):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka
 
-tests: all $(TESTS) $(BENCH)
+tests: all $(TESTS) $(BENCH) $(WIRE)
 
 # Each installs what is missing first, and so builds in a make of its own: pkg-config may only just have come.
 test:
