@@ -62,6 +62,10 @@ int table_maglev(uint32_t seed, const struct table_backend *backends, size_t cou
 
 	if (!count || count > SLOTS)
 		return -EINVAL;
+	if (count == 1) {
+		memset(ret_index, 0, SLOTS * sizeof(*ret_index));
+		return 0;
+	}
 	players = calloc(count, sizeof(*players));
 	if (!players)
 		return -ENOMEM;

@@ -375,6 +375,10 @@ int table_owners(uint32_t seed, const struct table_variant *variants, size_t cou
 	if (err)
 		return err;
 	ordered = order_by_name(variants, slots, count, order);
+	if (ordered == 1) {
+		memset(ret_owner, order[0], SLOTS);
+		return 0;
+	}
 	for (size_t v = 0; v < ordered; v++) {
 		names[v] = name_hash(variants[order[v]].name);
 		asked[v] = slots[order[v]];
