@@ -17,6 +17,7 @@
 #include "log.h"
 #include "pins.h"
 #include "sweep.h"
+#include "variant_tables.h"
 
 #define SWEEP_PAUSE_US 1000000U      /* between two passes over the flow tables */
 #define SWEEP_DRAIN_PAUSE_US 100000U /* while connections are reset: it meets silent ones */
@@ -51,6 +52,7 @@ struct program {
 	sd_event_source *refresh;
 	sd_event_source *early;
 	sd_event_source *early_due;
+	sd_event_source *warm;
 	bool refresh_soon; /* so that message after message does not put it off for ever */
 };
 
@@ -185,7 +187,25 @@ static int on_look(sd_event_source *source, uint64_t usec, void *context)
 	rates_sample(p->daemon.rates, p->daemon.splitter, now_ns());
 	daemon_rotate_stale(&p->daemon);
 	daemon_expire_cohorts(&p->daemon);
+	sd_event_source_set_enabled(p->warm, SD_EVENT_ONESHOT);
 	return again_in(source, LOOK_EVERY_US);
+}
+
+/* Tables that a change of weights may need, one at a time while there is nothing else to do. */
+static int on_warm(sd_event_source *source, void *context)
+{
+	struct program *p = context;
+
+	if (p->daemon.ending || !variant_tables_warm(p->daemon.splitter))
+		return 0;
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int add_warm_event(struct program *p)
+{
+	int r = sd_event_add_defer(p->daemon.event, &p->warm, on_warm, p);
+
+	return r < 0 ? r : sd_event_source_set_priority(p->warm, SD_EVENT_PRIORITY_IDLE);
 }
 
 static int wait_for_early(struct program *p)
@@ -261,6 +281,8 @@ static int add_events(struct program *p)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_patrol, p);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 0, ACCURACY_US, on_look, p);
+	if (r >= 0)
+		r = add_warm_event(p);
 	if (r >= 0)
 		r = add_early_events(p);
 	if (r >= 0)
@@ -412,6 +434,7 @@ int main(int argc, char **argv)
 	sd_event_source_unref(p.refresh);
 	sd_event_source_unref(p.early);
 	sd_event_source_unref(p.early_due);
+	sd_event_source_unref(p.warm);
 	daemon_stop(&p.daemon);
 	sd_event_unref(p.daemon.event);
 	return error < 0 ? 1 : 0;

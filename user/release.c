@@ -10,6 +10,7 @@
 #include "remembered.h"
 #include "shadows.h"
 #include "splitter.h"
+#include "variant_tables.h"
 
 /* --- slots --- */
 
@@ -64,7 +65,7 @@ void release_settled(struct splitter *sp, uint32_t began_s)
 		cohorts_settle(sp, id, began_s);
 	}
 	/* A base that is written again must not be one that a packet still reads. */
-	datapath_quiesce(sp->datapath);
+	splitter_quiesce(sp);
 }
 
 /* --- backends --- */
@@ -187,6 +188,7 @@ void release_services(struct splitter *sp)
 		for (size_t i = 0; i < s->cohort_count; i++)
 			datapath_delete(sp->datapath, MAP_COHORTS, &s->cohorts[i].key);
 		free(s->cohorts);
+		variant_tables_forget(sp, id);
 		memset(s, 0, sizeof(*s));
 		shadows_forget_service(sp, id);
 		memset(datapath_service(sp->datapath, id), 0, sizeof(struct service));

@@ -11,6 +11,7 @@
 #include "keep.h"
 #include "remembered.h"
 #include "sweep.h"
+#include "variant_tables.h"
 
 struct table *splitter_table(struct splitter *sp, uint32_t service, uint32_t index)
 {
@@ -40,15 +41,20 @@ static uint32_t find_row(const struct splitter *sp, uint8_t state)
 	return ROW_NONE;
 }
 
+void splitter_quiesce(struct splitter *sp)
+{
+	datapath_quiesce(sp->datapath);
+	for (uint32_t i = 1; i < datapath_limits(sp->datapath)->rows; i++)
+		if (sp->row_used[i] == ROW_RESTING)
+			sp->row_used[i] = ROW_FREE;
+}
+
 uint32_t rows_take(struct splitter *sp)
 {
 	uint32_t row = find_row(sp, ROW_FREE);
 
 	if (row == ROW_NONE && find_row(sp, ROW_RESTING) != ROW_NONE) {
-		datapath_quiesce(sp->datapath);
-		for (uint32_t i = 1; i < datapath_limits(sp->datapath)->rows; i++)
-			if (sp->row_used[i] == ROW_RESTING)
-				sp->row_used[i] = ROW_FREE;
+		splitter_quiesce(sp);
 		row = find_row(sp, ROW_FREE);
 	}
 	if (row != ROW_NONE)
@@ -122,13 +128,15 @@ uint32_t splitter_service_id(const struct splitter *sp, const struct service_mod
 
 void splitter_count_slots(struct splitter *sp, uint32_t row, int by)
 {
+	const struct row *r = row == ROW_NONE ? NULL : datapath_row(sp->datapath, row);
 	uint32_t limit = datapath_limits(sp->datapath)->backends;
+	struct backend_state *backends = sp->backends;
 
-	for (uint32_t slot = 0; row != ROW_NONE && slot < SLOTS; slot++) {
-		uint32_t id = datapath_row(sp->datapath, row)->slot[slot] & SLOT_BACKEND;
+	for (uint32_t slot = 0; r && slot < SLOTS; slot++) {
+		uint32_t id = r->slot[slot] & SLOT_BACKEND;
 
 		if (id < limit)
-			sp->backends[id].slots += by;
+			backends[id].slots += by;
 	}
 }
 
@@ -140,8 +148,10 @@ void splitter_forget_variants(struct splitter *sp, uint32_t service)
 	for (uint32_t index = 0; index < VARIANTS_MAX; index++) {
 		bool used = model && service_find_variant(model, s->variant[index]) >= 0;
 
-		if (!used && !backends_of(sp, s->name, s->variant[index]).count)
-			s->variant[index][0] = '\0';
+		if (used || backends_of(sp, s->name, s->variant[index]).count)
+			continue;
+		s->variant[index][0] = '\0';
+		variant_tables_forget_one(sp, service, index);
 	}
 }
 
@@ -199,8 +209,13 @@ static int adopt_services(struct splitter *sp)
 		sp->services[id].use = ID_USED;
 		splitter_count_slots(sp, splitter_table(sp, id, TABLE_MAIN)->entries, 1);
 		for (uint32_t index = 0; index < TABLES; index++) {
-			adopt_row(sp, splitter_table(sp, id, index)->entries);
-			adopt_row(sp, splitter_table(sp, id, index)->base);
+			struct table *t = splitter_table(sp, id, index);
+
+			/* A daemon that was killed in the midst of a change: its first, nothing is tracked yet. */
+			if (t->base == t->entries)
+				t->base = ROW_NONE;
+			adopt_row(sp, t->entries);
+			adopt_row(sp, t->base);
 		}
 	}
 	adopt_names(sp);
@@ -352,7 +367,9 @@ void splitter_destroy(struct splitter *sp)
 			free(sp->services[id].disagreeing[index]);
 		}
 		free(sp->services[id].cohorts);
+		variant_tables_forget(sp, id);
 	}
+	free(sp->spare_table);
 	sweep_destroy(sp->sweep);
 	model_free(sp->model);
 	free(sp->services);

@@ -44,6 +44,7 @@ struct service_state {
 	struct cohort_state *cohorts;
 	size_t cohort_count;
 	uint32_t drain_timeout_s, drain_limit_s;
+	struct variant_table *own_table[VARIANTS_MAX]; /* of variants by themselves; see variant_tables.h */
 	bool stale; /* the health of a backend has changed: the tables must be computed anew */
 };
 
@@ -91,8 +92,10 @@ struct splitter {
 	size_t hop_count;
 	uint32_t ifindex[64]; /* interfaces Headgate may send on */
 	size_t ifindex_count;
-	uint32_t passes;           /* whole sweeps done */
-	struct flow_totals totals; /* by the last whole sweep */
+	size_t variant_table_count;        /* kept in services[].own_table */
+	struct variant_table *spare_table; /* of a variant for which none is kept */
+	uint32_t passes;                   /* whole sweeps done */
+	struct flow_totals totals;         /* by the last whole sweep */
 	struct sweep *sweep;
 	bool unsure;    /* an apply failed half-way: what the model says may not be what is in force */
 	char *warnings; /* what is wrong now, a line each; NULL when nothing is */
@@ -161,6 +164,9 @@ bool splitter_port_of_flow(struct splitter *sp, const struct flow_key *key, cons
 uint32_t rows_take(struct splitter *sp);
 void rows_give_back(struct splitter *sp, uint32_t row);
 size_t rows_left(const struct splitter *sp);
+
+/* Returns when no packet is being decided by what was in force before; rows that were given back are free then. */
+void splitter_quiesce(struct splitter *sp);
 
 /* Puts @row in force for a table, gives back the row before it. */
 void table_flip(struct splitter *sp, struct table *t, uint32_t row);

@@ -33,7 +33,10 @@ static int settled_on_backend_1(void **state)
 
 static size_t change(bool stateless, uint32_t deadline_s, uint32_t limit_s)
 {
-	return slots_change(&old_row, &base, wanted, stateless, &deadlines, deadline_s, limit_s, &new_row);
+	size_t moved = slots_change(&old_row, &base, wanted, stateless, &new_row);
+
+	slots_set_deadlines(&old_row, &new_row, &deadlines, deadline_s, limit_s);
+	return moved;
 }
 
 static size_t settle(uint32_t now_s)
@@ -135,8 +138,41 @@ static void a_first_table_tracks_nothing(void **state)
 {
 	(void)state;
 	wanted[0] = 0;
-	assert_int_equal(slots_change(NULL, &base, wanted, true, &deadlines, 600, 3600, &new_row), SLOTS - 1);
+	assert_int_equal(slots_change(NULL, &base, wanted, true, &new_row), SLOTS - 1);
 	assert_slot(0, 0, UNTOUCHED, 0, 0);
+	assert_rest_settled(1);
+}
+
+/* What slots_change() finds out slot by slot is what slots_fill() is told. */
+static void assert_filled_as_changed(bool stateless)
+{
+	static struct row filled;
+	static struct slot_deadlines filled_deadlines;
+
+	for (size_t slot = 0; slot < SLOTS; slot++)
+		wanted[slot] = 2 + slot % 3;
+	memset(&filled_deadlines, 0xff, sizeof(filled_deadlines));
+	slots_fill(wanted, stateless, &filled);
+	slots_fill_deadlines(stateless, &filled_deadlines, 600, 3600);
+	assert_int_equal(change(stateless, 600, 3600), SLOTS);
+	assert_memory_equal(&filled, &new_row, sizeof(filled));
+	assert_memory_equal(&filled_deadlines, &deadlines, sizeof(deadlines));
+}
+
+static void a_change_of_all_slots_is_one_of_each(void **state)
+{
+	(void)state;
+	assert_filled_as_changed(true);
+	assert_filled_as_changed(false);
+}
+
+static void without_a_base_the_old_row_is_left_as_it_is(void **state)
+{
+	(void)state;
+	wanted[0] = 2;
+	assert_int_equal(slots_change(&old_row, NULL, wanted, true, &new_row), 1);
+	assert_int_equal(new_row.slot[0], 2 | SLOT_TRACKED);
+	assert_int_equal(old_row.slot[0], 1);
 	assert_rest_settled(1);
 }
 
@@ -243,6 +279,8 @@ int main(void)
 		cmocka_unit_test_setup(a_slot_without_backend_moves_without_being_tracked, settled_on_backend_1),
 		cmocka_unit_test_setup(a_slot_that_loses_its_backend_remembers_where_it_was, settled_on_backend_1),
 		cmocka_unit_test_setup(a_first_table_tracks_nothing, settled_on_backend_1),
+		cmocka_unit_test_setup(a_change_of_all_slots_is_one_of_each, settled_on_backend_1),
+		cmocka_unit_test_setup(without_a_base_the_old_row_is_left_as_it_is, settled_on_backend_1),
 		cmocka_unit_test_setup(nothing_is_tracked_where_the_mode_keeps_state, settled_on_backend_1),
 		cmocka_unit_test_setup(a_summary_counts_tracked_slots_and_their_deadlines, settled_on_backend_1),
 		cmocka_unit_test_setup(a_slot_settles_at_its_deadline_not_before, settled_on_backend_1),
