@@ -34,6 +34,7 @@ static const struct {
 	{"--pins DIR", "folder of the pinned data path (" PINS_DEFAULT ")", OPTION_PINS},
 	{"--config FILE", "configuration (" DEFAULT_CONFIG ")", OPTION_CONFIG},
 	{"--plan FILE", "a rollout's plan; without it the configuration's", OPTION_PLAN},
+	{"--all", "every service that has such a variant", OPTION_ALL},
 	{"--full", "all steps that are left end now", OPTION_FULL},
 	{"--rollout ID", "only this rollout", OPTION_ROLLOUT},
 	{"--samples", "with what was measured, as `rollout simulate --recorded` reads it (with -o json)",
@@ -188,6 +189,8 @@ static enum exit_code take_option(struct invocation *call, int option, const cha
 		return parse_count(call, "--rollout", value, &call->rollout);
 	else if (option == OPTION_TIMEOUT)
 		return parse_timeout(call, value);
+	else if (option == OPTION_ALL)
+		call->all = true;
 	else if (option == OPTION_FULL)
 		call->full = true;
 	else if (option == OPTION_SAMPLES)
@@ -218,6 +221,7 @@ static enum exit_code parse_options(int argc, char **argv, struct invocation *ca
 		{"pins", required_argument, NULL, OPTION_PINS},
 		{"config", required_argument, NULL, OPTION_CONFIG},
 		{"plan", required_argument, NULL, OPTION_PLAN},
+		{"all", no_argument, NULL, OPTION_ALL},
 		{"full", no_argument, NULL, OPTION_FULL},
 		{"rollout", required_argument, NULL, OPTION_ROLLOUT},
 		{"samples", no_argument, NULL, OPTION_SAMPLES},

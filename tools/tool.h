@@ -27,8 +27,9 @@ enum exit_code {
 /* Options that only some subcommands take. Above every character, since getopt_long() returns either. */
 enum command_options {
 	OPTION_COMMON = 1 << 0, /* stands for those that all take; never returned */
-	OPTION_FIRST = 1 << 8,
-	OPTION_SERVICE = OPTION_FIRST,
+	OPTION_FIRST = 1 << 7,
+	OPTION_ALL = OPTION_FIRST,
+	OPTION_SERVICE = 1 << 8,
 	OPTION_SOURCE = 1 << 9,
 	OPTION_VARIANT = 1 << 10,
 	OPTION_BACKEND = 1 << 11,
@@ -70,6 +71,7 @@ struct invocation {
 	const char *state;
 	const char *limit; /* decimal, at least 1 */
 	bool rollback;
+	bool all;
 	const char *pins; /* never NULL */
 	const char *config;
 	const char *plan;

@@ -19,6 +19,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/version", false, false, get_version},
 	{"GET", "/v1/services", false, false, get_services},
 	{"GET", "/v1/flows", false, false, get_flows},
+	{"POST", "/v1/switch", false, true, post_switch_many},
 	{"POST", "/v1/reload", false, false, post_reload},
 	{"POST", "/v1/detach", false, false, post_detach},
 	{"GET", "/v1/rollouts", false, false, get_rollouts},

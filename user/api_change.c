@@ -6,7 +6,7 @@
 
 #include "text.h"
 
-static json_t *weights_to_json(const struct service_model *s)
+json_t *weights_to_json(const struct service_model *s)
 {
 	json_t *object = json_object();
 
@@ -15,11 +15,10 @@ static json_t *weights_to_json(const struct service_model *s)
 	return object;
 }
 
-/* What a rollout sets is not to be set by hand while it goes on. */
-static unsigned int check_rollout(struct exchange *x, const char *what)
+unsigned int check_rollout(struct exchange *x, const struct service_model *s, const char *what)
 {
 	struct refusal why = {};
-	int error = conductor_allows(x->daemon->conductor, x->service->name, &why);
+	int error = conductor_allows(x->daemon->conductor, s->name, &why);
 
 	if (!error)
 		return 200;
@@ -81,7 +80,7 @@ static unsigned int change_weights(struct exchange *x, const char *what,
 				   int (*edit)(struct service_model *s, void *context, struct refusal *why),
 				   void *context)
 {
-	unsigned int status = check_rollout(x, what);
+	unsigned int status = check_rollout(x, x->service, what);
 	size_t moved = 0;
 	json_t *was;
 
@@ -358,7 +357,7 @@ unsigned int put_shadow(struct exchange *x)
 				 : " off");
 	/* One that the daemon has paused may be resumed: a rollout wants it on, too. */
 	if (!(edit.on && !edit.has_sample && x->service->shadow.state == SHADOW_PAUSED))
-		status = check_rollout(x, what);
+		status = check_rollout(x, x->service, what);
 	if (status != 200)
 		return status;
 	return change_service(x, what, edit_shadow, &edit, NULL);

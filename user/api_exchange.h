@@ -26,6 +26,12 @@ unsigned int refused_why(struct exchange *x, int error, const struct refusal *wh
 /* Who changed what, and whether it was done: @why is NULL then. */
 void audit(const struct exchange *x, const char *what, const struct refusal *why);
 
+/* 200, or why a service is not to be changed by hand now: a rollout goes on. @what is for the audit. */
+unsigned int check_rollout(struct exchange *x, const struct service_model *s, const char *what);
+
+/* {"VARIANT": WEIGHT, ..} */
+json_t *weights_to_json(const struct service_model *s);
+
 struct report_view view_of(const struct daemon *d);
 
 /* An array of a text's lines, which may be NULL. */
@@ -49,6 +55,9 @@ unsigned int put_backends(struct exchange *x);
 unsigned int put_shadow(struct exchange *x);
 unsigned int post_reload(struct exchange *x);
 unsigned int post_detach(struct exchange *x);
+
+/* api_switch.c */
+unsigned int post_switch_many(struct exchange *x);
 
 /* api_rollout.c */
 unsigned int get_rollouts(struct exchange *x);
