@@ -86,6 +86,7 @@ $(TESTS): $(O)/%: $(O)/%.o $(O)/libheadgate.a
 # What it costs, by test runs and over veth: a program each, and what they have the kernel run.
 BENCH := $(O)/tests/bench/packets
 WIRE := $(O)/tests/bench/wire/wire
+LAST_PACKET := $(O)/tests/bench/control/last_packet
 
 $(O)/tests/bench/%.bpf.o: tests/bench/%.bpf.c
 	$(call say,BPF,$<)
@@ -102,11 +103,12 @@ $(BENCH): $(patsubst %.c,$(O)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.
 $(WIRE).o: $(WIRE).skel.h
 $(WIRE).o: CFLAGS += -I$(O)/tests/bench/wire
 $(WIRE): $(WIRE).o $(O)/tests/bpf/packet.o $(O)/libheadgate.a
-$(BENCH) $(WIRE):
+$(LAST_PACKET): $(LAST_PACKET).o
+$(BENCH) $(WIRE) $(LAST_PACKET):
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka
 
-tests: all $(TESTS) $(BENCH) $(WIRE)
+tests: all $(TESTS) $(BENCH) $(WIRE) $(LAST_PACKET)
 
 # Each installs what is missing first, and so builds in a make of its own: pkg-config may only just have come.
 test:
