@@ -50,15 +50,15 @@ struct service_key {
 _Static_assert(sizeof(struct service_key) == 20, "ABI");
 
 /*
- * Ends that packets may be ours by: services' addresses and ports, and those of backends that answer here. A bit each,
- * of hash_end(); others may share it.
+ * Ends that packets may be ours by: services' addresses and ports, and those of backends that answer here. Each is at
+ * hash_end(): a service's id, if no other end is there; END_LOOK_UP, if it takes a closer look; 0: nobody.
  */
-#define KNOWN_WORDS 1024U
-#define KNOWN_BITS (64 * KNOWN_WORDS)
+#define ENDS 65536U
+#define END_LOOK_UP 0xffffU
 struct known_ends {
-	__u64 bits[KNOWN_WORDS];
+	__u16 end[ENDS];
 };
-_Static_assert(sizeof(struct known_ends) == 8192, "ABI");
+_Static_assert(sizeof(struct known_ends) == 131072, "ABI");
 
 enum forward_mode {
 	FORWARD_NAT,    /* destination and source rewritten; every flow has state */

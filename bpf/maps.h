@@ -13,7 +13,7 @@
 #include "parse.h"
 #include "shadow_compare.h"
 
-/* The ends that the two maps of keys below have, so that most of what is not ours is known by two bits. */
+/* The ends that two of the maps below have as keys, so that nearly every packet is told by one look. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

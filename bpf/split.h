@@ -305,20 +305,39 @@ static __always_inline enum verdict split_broken(const struct packet *p)
 	return service ? drop(*service, DROP_MALFORMED) : VERDICT_PASS;
 }
 
+/* Whom it is for; @seen saves the look-up where it is right. 0: no service. */
+static __always_inline __u32 service_of(const struct packet *p, __u32 seen)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &seen);
+	struct service_key key = {};
+	__u32 *service;
+
+	if (s && p->destination_port == s->vip.port && p->protocol == s->vip.protocol &&
+	    address_same(&p->destination, &s->vip.address))
+		return seen;
+	key.address = p->destination;
+	key.port = p->destination_port;
+	key.protocol = p->protocol;
+	service = bpf_map_lookup_elem(&vips, &key);
+	return service ? *service : 0;
+}
+
 /**
  * split - decide a frame that comes from a client
  * @whole: read what is rare too; else VERDICT_RARE says that another program must
+ * @seen: glance()
  * @p: filled from the frame
  * @ret: zeroed; set with VERDICT_SEND, VERDICT_MIRROR and VERDICT_TOO_BIG
  *
  * Return: VERDICT_REPLY: it comes from a backend, which is another program's part.
  */
-static __always_inline enum verdict split(const struct frame *f, bool whole, struct packet *p, struct departure *ret)
+static __always_inline enum verdict split(const struct frame *f, bool whole, __u32 seen, struct packet *p,
+					  struct departure *ret)
 {
 	enum parsed parsed = whole ? parse_whole(f, p) : parse(f, p);
 	struct service_key key = {};
 	enum verdict verdict;
-	__u32 *service;
+	__u32 service;
 
 	if (!whole && is_from_shadow(f, p))
 		return VERDICT_SHADOW;
@@ -335,20 +354,18 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, str
 		return VERDICT_RARE;
 	if (whole && p->fragment == FRAGMENT_LATER)
 		return split_fragment(f, p, ret);
-	key.address = p->destination;
-	key.port = p->destination_port;
-	key.protocol = p->protocol;
-	service = bpf_map_lookup_elem(&vips, &key);
+	service = service_of(p, seen);
 	if (!service) {
 		key.address = p->source;
 		key.port = p->source_port;
+		key.protocol = p->protocol;
 		if (bpf_map_lookup_elem(&reply_origins, &key))
 			return VERDICT_REPLY;
 		if (whole && p->fragment == FRAGMENT_FIRST)
 			fragment_passes(p);
 		return VERDICT_PASS;
 	}
-	verdict = split_request(f, !whole, p, *service, ret);
+	verdict = split_request(f, !whole, p, service, ret);
 	if (whole && p->fragment == FRAGMENT_FIRST && verdict == VERDICT_SEND)
 		fragment_remember(p, ret);
 	return verdict;

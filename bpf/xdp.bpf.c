@@ -5,7 +5,7 @@
  */
 #include "frame.h"
 #include "icmp.h"
-#include "stranger.h"
+#include "glance.h"
 
 enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
 
@@ -265,17 +265,18 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 SEC("xdp")
 int headgate_xdp(struct xdp_md *ctx)
 {
+	__u32 seen = glance((void *)(long)ctx->data, (void *)(long)ctx->data_end);
 	struct departure to = {};
 	struct scratch *space;
 	struct frame f;
 
-	if (is_stranger((void *)(long)ctx->data, (void *)(long)ctx->data_end))
+	if (!seen)
 		return pass(ctx);
 	space = scratch_space();
 	f = frame_of_xdp(ctx);
 	if (!space)
 		return pass(ctx);
-	return carry_out(ctx, &f, space, split(&f, false, &space->packet, &to), &to);
+	return carry_out(ctx, &f, space, split(&f, false, seen, &space->packet, &to), &to);
 }
 
 /* What comes from a backend. */
@@ -301,7 +302,7 @@ int headgate_xdp_rare(struct xdp_md *ctx)
 
 	if (!space)
 		return pass(ctx);
-	return carry_out(ctx, &f, space, split(&f, true, &space->packet, &to), &to);
+	return carry_out(ctx, &f, space, split(&f, true, END_LOOK_UP, &space->packet, &to), &to);
 }
 
 SEC("xdp")

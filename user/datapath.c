@@ -264,13 +264,21 @@ static int keep_fd(int fd, int *kept)
 	return *kept < 0 ? -errno : 0;
 }
 
-/* Of what is adopted: their bits are set. */
+/* A key's service; 0: it is a backend's. */
+static uint32_t service_of_end(enum datapath_map map, const void *value)
+{
+	return map == MAP_VIPS ? *(const uint32_t *)value : 0;
+}
+
+/* Of what is adopted. */
 static void know_ends(struct datapath *dp, enum datapath_map map)
 {
 	struct service_key key, *previous = NULL;
+	struct reply_origin value; /* or a service's id, which is shorter */
 
 	while (datapath_next_key(dp, map, previous, &key) == 0) {
-		known_add(&dp->known, dp->known_ends, &key);
+		if (datapath_lookup(dp, map, &key, &value) == 0)
+			known_add(&dp->known, dp->known_ends, &key, service_of_end(map, &value));
 		previous = &key;
 	}
 }
@@ -555,15 +563,18 @@ static bool has_ends(enum datapath_map map)
 	return map == MAP_VIPS || map == MAP_REPLY_ORIGINS;
 }
 
-/* The bit is set before the key is there, and stays until it no longer is. */
-static int update_end(struct datapath *dp, int fd, const void *key, const void *value)
+/* The end is known before the key is there, and until it no longer is. */
+static int update_end(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
 {
+	uint32_t service = service_of_end(map, value);
 	int error;
 
-	if (bpf_map_update_elem(fd, key, value, BPF_EXIST) == 0)
+	if (bpf_map_update_elem(dp->map_fd[map], key, value, BPF_EXIST) == 0) {
+		known_change(&dp->known, dp->known_ends, key, service);
 		return 0;
-	known_add(&dp->known, dp->known_ends, key);
-	error = bpf_map_update_elem(fd, key, value, BPF_ANY) ? -errno : 0;
+	}
+	known_add(&dp->known, dp->known_ends, key, service);
+	error = bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
 	if (error)
 		known_remove(&dp->known, dp->known_ends, key);
 	return error;
@@ -572,7 +583,7 @@ static int update_end(struct datapath *dp, int fd, const void *key, const void *
 int datapath_update(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
 {
 	if (has_ends(map))
-		return update_end(dp, dp->map_fd[map], key, value);
+		return update_end(dp, map, key, value);
 	return bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
 }
 

@@ -1,31 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "known.h"
 
+#include <stdbool.h>
+
 #include "hash.h"
 
-static uint32_t bit_of(const struct service_key *end)
+static uint32_t place_of(const struct service_key *end)
 {
 	return hash_end(address_fold(&end->address), end->port);
 }
 
-/* Programs read the word meanwhile; nobody else writes it. */
-static void store(struct known_ends *bits, uint32_t word, uint64_t value)
+/* Whoever is alone at a place, and is a service, is named there. Programs read it meanwhile; nobody else writes it. */
+static void say(const struct known *k, struct known_ends *ends, uint32_t place, uint32_t service)
 {
-	__atomic_store_n(&bits->bits[word], value, __ATOMIC_RELEASE);
+	bool named = k->count[place] == 1 && service && service < END_LOOK_UP;
+
+	__atomic_store_n(&ends->end[place], named ? service : END_LOOK_UP, __ATOMIC_RELEASE);
 }
 
-void known_add(struct known *k, struct known_ends *bits, const struct service_key *end)
+void known_add(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t service)
 {
-	uint32_t bit = bit_of(end);
+	uint32_t place = place_of(end);
 
-	k->count[bit]++;
-	store(bits, bit / 64, bits->bits[bit / 64] | 1ULL << bit % 64);
+	k->count[place]++;
+	say(k, ends, place, service);
 }
 
-void known_remove(struct known *k, struct known_ends *bits, const struct service_key *end)
+void known_change(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t service)
 {
-	uint32_t bit = bit_of(end);
+	say(k, ends, place_of(end), service);
+}
 
-	if (k->count[bit] && --k->count[bit] == 0)
-		store(bits, bit / 64, bits->bits[bit / 64] & ~(1ULL << bit % 64));
+void known_remove(struct known *k, struct known_ends *ends, const struct service_key *end)
+{
+	uint32_t place = place_of(end);
+
+	/* Who is left, if anybody, is looked up. */
+	if (k->count[place] && --k->count[place] == 0)
+		__atomic_store_n(&ends->end[place], 0, __ATOMIC_RELEASE);
+	else
+		say(k, ends, place, 0);
 }

@@ -2,7 +2,7 @@
 #ifndef HEADGATE_KNOWN_H
 #define HEADGATE_KNOWN_H
 
-/* Which bits of struct known_ends are set: those of every end that is there, counted, as several share one. */
+/* What struct known_ends says: of every end that is there. They are counted, as several may share a place. */
 #include <stdint.h>
 
 #include <linux/types.h>
@@ -10,13 +10,20 @@
 #include "abi.h"
 
 struct known {
-	uint32_t count[KNOWN_BITS];
+	uint32_t count[ENDS];
 };
 
-/* An end has come. @bits: for the programs. */
-void known_add(struct known *k, struct known_ends *bits, const struct service_key *end);
+/**
+ * known_add - an end has come
+ * @ends: for the programs
+ * @service: whose address and port it is; 0: a backend's
+ */
+void known_add(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t service);
+
+/* One that had come is another service's now. */
+void known_change(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t service);
 
 /* One that had come has gone. */
-void known_remove(struct known *k, struct known_ends *bits, const struct service_key *end);
+void known_remove(struct known *k, struct known_ends *ends, const struct service_key *end);
 
 #endif

@@ -145,13 +145,16 @@ void map_set(int map, const void *key, const void *value)
 
 void map_set_end(struct fixture *f, int map, const struct service_key *key, const void *value)
 {
-	__u32 bit = hash_end(address_fold(&key->address), key->port), zero = 0;
-	struct known_ends known;
+	__u32 place = hash_end(address_fold(&key->address), key->port), zero = 0;
+	struct known_ends *known = malloc(sizeof(*known));
 
-	assert_int_equal(bpf_map_lookup_elem(f->known_ends, &zero, &known), 0);
-	known.bits[bit / 64] |= 1ULL << bit % 64;
-	map_set(f->known_ends, &zero, &known);
+	assert_non_null(known);
+	assert_int_equal(bpf_map_lookup_elem(f->known_ends, &zero, known), 0);
+	/* By turns, so that services are found both ways. */
+	known->end[place] = map == f->vips && !known->end[place] && key->port & 1 ? *(const __u32 *)value : END_LOOK_UP;
+	map_set(f->known_ends, &zero, known);
 	map_set(map, key, value);
+	free(known);
 }
 
 bool map_get(int map, const void *key, void *ret)

@@ -37,19 +37,19 @@ static struct service_key end_of(__u32 address, uint16_t port)
 	};
 }
 
-/* As the programs see it. */
-static bool is_known(const struct service_key *end)
+/* As the programs see it: 0, a service's id, or END_LOOK_UP. */
+static __u32 known_as(const struct service_key *end)
 {
-	__u32 bit = hash_end(address_fold(&end->address), end->port), zero = 0;
+	static struct known_ends known;
 	int map = pins_open_map(OWN_PINS, "known_ends");
-	struct known_ends known;
+	__u32 zero = 0;
 
 	assert_int_equal(bpf_map_lookup_elem(map, &zero, &known), 0);
 	close(map);
-	return known.bits[bit / 64] >> bit % 64 & 1;
+	return known.end[hash_end(address_fold(&end->address), end->port)];
 }
 
-/* Another end with the same bit. */
+/* Another end with the same place. */
 static struct service_key sharer_of(const struct service_key *end)
 {
 	for (__u32 address = 0x0a010000;; address++) {
@@ -61,45 +61,53 @@ static struct service_key sharer_of(const struct service_key *end)
 	}
 }
 
+static void set_vip(struct datapath *dp, const struct service_key *vip, __u32 service)
+{
+	assert_int_equal(datapath_update(dp, MAP_VIPS, vip, &service), 0);
+}
+
 static void an_end_is_known_while_it_is_there_and_after_a_restart(void **state)
 {
 	const struct service_key vip = end_of(0x0a00000a, 8000), backend = end_of(0x0a14000b, 80);
 	const struct reply_origin origin = {.backend = 1};
 	struct datapath *dp = own_datapath(&limits);
-	const __u32 service = 1;
 
 	(void)state;
-	assert_false(is_known(&vip));
-	assert_int_equal(datapath_update(dp, MAP_VIPS, &vip, &service), 0);
-	assert_int_equal(datapath_update(dp, MAP_VIPS, &vip, &service), 0); /* is one end still */
+	assert_int_equal(known_as(&vip), 0);
+	set_vip(dp, &vip, 1);
+	assert_int_equal(known_as(&vip), 1);
+	set_vip(dp, &vip, 2); /* another one takes its place */
+	assert_int_equal(known_as(&vip), 2);
 	assert_int_equal(datapath_update(dp, MAP_REPLY_ORIGINS, &backend, &origin), 0);
-	assert_true(is_known(&vip) && is_known(&backend));
+	assert_int_equal(known_as(&backend), END_LOOK_UP);
 	datapath_close(dp);
-	assert_true(is_known(&vip) && is_known(&backend));
+	assert_int_equal(known_as(&vip), 2);
 	dp = own_datapath(&limits);
-	assert_true(is_known(&vip) && is_known(&backend));
+	assert_int_equal(known_as(&vip), 2);
+	assert_int_equal(known_as(&backend), END_LOOK_UP);
 	assert_int_equal(datapath_delete(dp, MAP_VIPS, &vip), 0);
-	assert_true(!is_known(&vip) && is_known(&backend));
+	assert_int_equal(known_as(&vip), 0);
+	assert_int_equal(known_as(&backend), END_LOOK_UP);
 	assert_int_equal(datapath_delete(dp, MAP_REPLY_ORIGINS, &backend), 0);
-	assert_false(is_known(&backend));
+	assert_int_equal(known_as(&backend), 0);
 	datapath_close(dp);
 	assert_int_equal(datapath_remove(OWN_PINS), 0);
 }
 
-static void ends_that_share_a_bit_are_known_until_the_last_is_gone(void **state)
+static void ends_that_share_a_place_are_looked_up_until_the_last_is_gone(void **state)
 {
 	const struct service_key one = end_of(0x0a00000a, 8000), other = sharer_of(&one);
 	struct datapath *dp = own_datapath(&limits);
-	const __u32 service = 1;
 
 	(void)state;
-	assert_int_equal(datapath_update(dp, MAP_VIPS, &one, &service), 0);
-	assert_int_equal(datapath_update(dp, MAP_VIPS, &other, &service), 0);
+	set_vip(dp, &one, 1);
+	set_vip(dp, &other, 2);
+	assert_int_equal(known_as(&one), END_LOOK_UP);
 	assert_int_equal(datapath_delete(dp, MAP_VIPS, &one), 0);
 	assert_int_equal(datapath_delete(dp, MAP_VIPS, &one), -ENOENT);
-	assert_true(is_known(&other));
+	assert_int_equal(known_as(&other), END_LOOK_UP);
 	assert_int_equal(datapath_delete(dp, MAP_VIPS, &other), 0);
-	assert_false(is_known(&other));
+	assert_int_equal(known_as(&other), 0);
 	datapath_close(dp);
 	assert_int_equal(datapath_remove(OWN_PINS), 0);
 }
@@ -113,7 +121,7 @@ static void an_end_for_which_there_is_no_room_is_not_known(void **state)
 	(void)state;
 	while (datapath_update(dp, MAP_VIPS, &end, &service) == 0)
 		end = end_of(0x0a00000a, ntohs(end.port) + 1);
-	assert_false(is_known(&end));
+	assert_int_equal(known_as(&end), 0);
 	datapath_close(dp);
 	assert_int_equal(datapath_remove(OWN_PINS), 0);
 }
@@ -122,7 +130,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_end_is_known_while_it_is_there_and_after_a_restart),
-		cmocka_unit_test(ends_that_share_a_bit_are_known_until_the_last_is_gone),
+		cmocka_unit_test(ends_that_share_a_place_are_looked_up_until_the_last_is_gone),
 		cmocka_unit_test(an_end_for_which_there_is_no_room_is_not_known),
 	};
 

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#ifndef HEADGATE_STRANGER_H
-#define HEADGATE_STRANGER_H
+#ifndef HEADGATE_GLANCE_H
+#define HEADGATE_GLANCE_H
 
 /*
- * What is nobody's business here, seen at one glance: a plain TCP or UDP packet neither end of which may be a
- * service's, a backend's or a shadow's, by a bit each (a Bloom filter of one hash: Bloom, "Space/Time Trade-offs in
- * Hash Coding with Allowable Errors", CACM 13(7), 1970). All else, and whoever has such a bit by chance, is looked at
- * closely.
+ * One look at a packet before any other: nobody's business here, as most that is not for a service, or nearly certainly
+ * a service's. A plain TCP or UDP packet's two ends are looked for in a table that several ends may share places of (a
+ * Bloom filter of one hash: Bloom, "Space/Time Trade-offs in Hash Coding with Allowable Errors", CACM 13(7), 1970),
+ * where a service that has its place for itself has left its id.
  */
 #include <bpf/bpf_endian.h>
 
 #include "guard.h"
 #include "hash.h"
 
-static __always_inline bool end_may_be_known(const struct known_ends *known, __u32 folded, __be16 port)
+/* What a place says: 0: nobody. */
+static __always_inline __u32 end_at(const struct known_ends *known, __u32 folded, __be16 port)
 {
-	__u32 bit = hash_end(folded, port);
-	__u32 word = bit / 64;
+	__u32 at = hash_end(folded, port);
 
-	asm volatile("" : "+r"(word));
-	return known->bits[word & (KNOWN_WORDS - 1)] >> (bit % 64) & 1;
+	asm volatile("" : "+r"(at));
+	return known->end[at & (ENDS - 1)];
 }
 
 /* The ends of a packet of which this is all that has to be known. */
@@ -69,29 +69,34 @@ static __always_inline bool ends_of_ipv6(const struct ipv6hdr *ip, void *end, st
 }
 
 /**
- * is_stranger - a packet that passes, without a closer look
+ * glance - what a packet is at first sight
  * @data, @end: the frame, as far as it can be read in place
+ * Return: 0: it passes, without a closer look; the id of the service that it is for, if it is for one; or END_LOOK_UP.
  */
-static __always_inline bool is_stranger(void *data, void *end)
+static __always_inline __u32 glance(void *data, void *end)
 {
 	struct known_ends *known = bpf_map_lookup_elem(&known_ends, &(__u32){0});
 	struct shadow_guard *guard = bpf_map_lookup_elem(&shadow_guard, &(__u32){0});
 	struct ethhdr *eth = data;
 	struct plain_ends ends;
+	__u32 to;
 
 	if (!known || !guard || (void *)(eth + 1) + sizeof(struct iphdr) > end)
-		return false;
+		return END_LOOK_UP;
 	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
 		if (!ends_of_ipv4((void *)(eth + 1), end, &ends))
-			return false;
+			return END_LOOK_UP;
 	} else if (eth->h_proto != bpf_htons(ETH_P_IPV6) || !ends_of_ipv6((void *)(eth + 1), end, &ends)) {
-		return false;
+		return END_LOOK_UP;
 	}
-	if (end_may_be_known(known, ends.destination, ends.destination_port) ||
-	    end_may_be_known(known, ends.source, ends.source_port))
-		return false;
-	return !guard->on ||
-	       !(guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet));
+	to = end_at(known, ends.destination, ends.destination_port);
+	if (to)
+		return to;
+	if (end_at(known, ends.source, ends.source_port))
+		return END_LOOK_UP;
+	return guard->on && (guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet))
+		       ? END_LOOK_UP
+		       : 0;
 }
 
 #endif
