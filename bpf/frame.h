@@ -16,6 +16,16 @@ static __always_inline struct frame frame_of_xdp(struct xdp_md *ctx)
 	};
 }
 
+/* One that is known to be in one piece, which the kernel need not be asked for. */
+static __always_inline struct frame frame_in_place(struct xdp_md *ctx)
+{
+	return (struct frame){
+		.data = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.bytes = ctx->data_end - ctx->data,
+	};
+}
+
 static __always_inline struct frame frame_of_skb(const struct __sk_buff *skb)
 {
 	return (struct frame){

@@ -29,6 +29,21 @@ struct plain_ends {
 	__be16 source_port;
 	__be16 destination_port;
 	__u8 source_octet; /* the last of the address */
+	__u32 bytes;       /* of the IP packet */
+};
+
+enum sight {
+	SIGHT_STRANGER, /* passes, without a closer look */
+	SIGHT_REPLY,    /* comes from a backend, if it is anything of ours */
+	SIGHT_OTHER,    /* takes a closer look */
+};
+
+/* What is known of one that takes a closer look. */
+enum seen {
+	SEEN_SERVICE = 0xffff,     /* that it is for, if it is for one; END_LOOK_UP: any */
+	SEEN_IN_PLACE = 1 << 16,   /* all of it can be read in place */
+	SEEN_NO_SHADOW = 1 << 17,  /* it does not come from one */
+	SEEN_NOTHING = END_LOOK_UP /* nobody has glanced at it */
 };
 
 /* False: it is not so plain. */
@@ -46,6 +61,7 @@ static __always_inline bool ends_of_ipv4(const struct iphdr *ip, void *end, stru
 	ret->source_octet = bpf_ntohl(ip->saddr);
 	ret->source_port = ports[0];
 	ret->destination_port = ports[1];
+	ret->bytes = bpf_ntohs(ip->tot_len);
 	return true;
 }
 
@@ -65,38 +81,48 @@ static __always_inline bool ends_of_ipv6(const struct ipv6hdr *ip, void *end, st
 	ret->source_octet = bpf_ntohl(source.word[3]);
 	ret->source_port = ports[0];
 	ret->destination_port = ports[1];
+	ret->bytes = sizeof(*ip) + bpf_ntohs(ip->payload_len);
 	return true;
+}
+
+/* False: not so plain. */
+static __always_inline bool ends_of(const struct ethhdr *eth, void *end, struct plain_ends *ret)
+{
+	const void *ip = eth + 1;
+
+	if (ip + sizeof(struct iphdr) > end)
+		return false;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return ends_of_ipv4(ip, end, ret);
+	return eth->h_proto == bpf_htons(ETH_P_IPV6) && ends_of_ipv6(ip, end, ret);
 }
 
 /**
  * glance - what a packet is at first sight
  * @data, @end: the frame, as far as it can be read in place
- * Return: 0: it passes, without a closer look; the id of the service that it is for, if it is for one; or END_LOOK_UP.
+ * @ret: enum seen, set with SIGHT_OTHER; in memory, so that it is any number to the verifier, and one way to go
  */
-static __always_inline __u32 glance(void *data, void *end)
+static __always_inline enum sight glance(void *data, void *end, volatile __u32 *ret)
 {
 	struct known_ends *known = bpf_map_lookup_elem(&known_ends, &(__u32){0});
 	struct shadow_guard *guard = bpf_map_lookup_elem(&shadow_guard, &(__u32){0});
 	struct ethhdr *eth = data;
 	struct plain_ends ends;
+	bool may_shadow;
 	__u32 to;
 
-	if (!known || !guard || (void *)(eth + 1) + sizeof(struct iphdr) > end)
-		return END_LOOK_UP;
-	if (eth->h_proto == bpf_htons(ETH_P_IP)) {
-		if (!ends_of_ipv4((void *)(eth + 1), end, &ends))
-			return END_LOOK_UP;
-	} else if (eth->h_proto != bpf_htons(ETH_P_IPV6) || !ends_of_ipv6((void *)(eth + 1), end, &ends)) {
-		return END_LOOK_UP;
-	}
+	*ret = SEEN_NOTHING;
+	if (!known || !guard || !ends_of(eth, end, &ends))
+		return SIGHT_OTHER;
+	may_shadow = guard->on &&
+		     (guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet));
 	to = end_at(known, ends.destination, ends.destination_port);
-	if (to)
-		return to;
-	if (end_at(known, ends.source, ends.source_port))
-		return END_LOOK_UP;
-	return guard->on && (guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet))
-		       ? END_LOOK_UP
-		       : 0;
+	if (!to && !may_shadow)
+		return end_at(known, ends.source, ends.source_port) ? SIGHT_REPLY : SIGHT_STRANGER;
+	if (ends.bytes <= (__u32)(end - data) - sizeof(*eth))
+		to |= SEEN_IN_PLACE;
+	*ret = may_shadow ? to : to | SEEN_NO_SHADOW;
+	return SIGHT_OTHER;
 }
 
 #endif

@@ -302,6 +302,7 @@ struct {
  * CPU. */
 struct scratch {
 	struct packet packet;
+	__u32 seen; /* enum seen */
 	struct link_header link;
 	union {
 		struct source_port source_port;

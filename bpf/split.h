@@ -7,6 +7,7 @@
  */
 #include "count.h"
 #include "forward.h"
+#include "glance.h"
 #include "guard.h"
 #include "fragment.h"
 #include "mirror.h"
@@ -325,7 +326,7 @@ static __always_inline __u32 service_of(const struct packet *p, __u32 seen)
 /**
  * split - decide a frame that comes from a client
  * @whole: read what is rare too; else VERDICT_RARE says that another program must
- * @seen: glance()
+ * @seen: enum seen
  * @p: filled from the frame
  * @ret: zeroed; set with VERDICT_SEND, VERDICT_MIRROR and VERDICT_TOO_BIG
  *
@@ -339,7 +340,7 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, __u
 	enum verdict verdict;
 	__u32 service;
 
-	if (!whole && is_from_shadow(f, p))
+	if (!whole && !(seen & SEEN_NO_SHADOW) && is_from_shadow(f, p))
 		return VERDICT_SHADOW;
 	if (parsed == IS_ICMP && !whole)
 		return VERDICT_ICMP;
@@ -354,7 +355,7 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, __u
 		return VERDICT_RARE;
 	if (whole && p->fragment == FRAGMENT_LATER)
 		return split_fragment(f, p, ret);
-	service = service_of(p, seen);
+	service = service_of(p, seen & SEEN_SERVICE);
 	if (!service) {
 		key.address = p->source;
 		key.port = p->source_port;

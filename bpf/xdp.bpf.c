@@ -5,7 +5,6 @@
  */
 #include "frame.h"
 #include "icmp.h"
-#include "glance.h"
 
 enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
 
@@ -110,7 +109,7 @@ static __always_inline int send_with_copy(struct xdp_md *ctx, const struct frame
 					  const struct departure *to)
 {
 	void *both = bpf_map_lookup_elem(&mirrors, &to->hop->ifindex);
-	bool in_pieces = f->bytes != (__u32)(f->end - f->data);
+	bool in_pieces = bpf_xdp_get_buff_len(ctx) != (__u32)(f->end - f->data);
 
 	if (both && !in_pieces && f->bytes <= MIRROR_FRAME_BYTES && !describe(ctx, p, to))
 		return bpf_redirect_map(both, 0, BPF_F_BROADCAST);
@@ -144,7 +143,7 @@ static __always_inline int answer_with_tcp(struct xdp_md *ctx, const struct pack
 {
 	struct frame f;
 
-	if (bpf_xdp_adjust_tail(ctx, (int)answer_frame_bytes(p) - (int)p->frame_bytes))
+	if (bpf_xdp_adjust_tail(ctx, (int)answer_frame_bytes(p) - (int)bpf_xdp_get_buff_len(ctx)))
 		return XDP_DROP;
 	f = frame_of_xdp(ctx);
 	return answer_tcp_write(&f, p, answer) ? XDP_DROP : XDP_TX;
@@ -186,7 +185,7 @@ static __always_inline int answer_with_too_big(struct xdp_md *ctx, struct frame 
 
 	if (!too_big_is_told(p) || quote_sum(f, p->l3, &sum))
 		return XDP_DROP;
-	if (bpf_xdp_adjust_tail(ctx, (int)(p->l3 + QUOTE_BYTES) - (int)p->frame_bytes))
+	if (bpf_xdp_adjust_tail(ctx, (int)(p->l3 + QUOTE_BYTES) - (int)bpf_xdp_get_buff_len(ctx)))
 		return XDP_DROP;
 	*f = frame_of_xdp(ctx);
 	if (make_room(ctx, f, space, too_big_room(p)) || too_big_write(f, p, to->mtu, sum))
@@ -265,17 +264,23 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 SEC("xdp")
 int headgate_xdp(struct xdp_md *ctx)
 {
-	__u32 seen = glance((void *)(long)ctx->data, (void *)(long)ctx->data_end);
+	struct scratch *space = scratch_space();
 	struct departure to = {};
-	struct scratch *space;
 	struct frame f;
+	__u32 seen;
 
-	if (!seen)
-		return pass(ctx);
-	space = scratch_space();
-	f = frame_of_xdp(ctx);
 	if (!space)
 		return pass(ctx);
+	switch (glance((void *)(long)ctx->data, (void *)(long)ctx->data_end, &space->seen)) {
+	case SIGHT_STRANGER:
+		return pass(ctx);
+	case SIGHT_REPLY:
+		return go_on_in(ctx, PART_REPLY);
+	default:
+		break;
+	}
+	seen = *(volatile __u32 *)&space->seen;
+	f = seen & SEEN_IN_PLACE ? frame_in_place(ctx) : frame_of_xdp(ctx);
 	return carry_out(ctx, &f, space, split(&f, false, seen, &space->packet, &to), &to);
 }
 
@@ -302,7 +307,7 @@ int headgate_xdp_rare(struct xdp_md *ctx)
 
 	if (!space)
 		return pass(ctx);
-	return carry_out(ctx, &f, space, split(&f, true, END_LOOK_UP, &space->packet, &to), &to);
+	return carry_out(ctx, &f, space, split(&f, true, SEEN_NOTHING, &space->packet, &to), &to);
 }
 
 SEC("xdp")
