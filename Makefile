@@ -123,7 +123,7 @@ test-kernels:
 
 bench:
 	@scripts/install-deps.sh test
-	@$(MAKE) --no-print-directory -j2 all $(BENCH)
+	@$(MAKE) --no-print-directory -j2 all $(BENCH) $(WIRE) $(LAST_PACKET)
 	@tests/bench/run.sh $(O)
 
 # After `make bench`: fails when a ratio is worse by more than a quarter than the recorded one.

@@ -15,5 +15,7 @@ rm -rf "$parts"
 mkdir -p "$parts"
 
 "$build/tests/bench/packets" --object "$build/headgate.bpf.o" --json "$parts/packets.json"
+tests/bench/rates.sh "$build"
+tests/bench/control.sh "$build"
 
 python3 tests/bench/result.py merge "$build/bench.json" "$parts"/*.json
