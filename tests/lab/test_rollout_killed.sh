@@ -143,6 +143,7 @@ killed_while_writing() # SERVICE
 		kills=$((kills + 1)) count=$((count + step))
 		rollout_splitter
 	done
+	lab_stop strace
 	[ $kills -gt 1 ]
 	lab_tell "$1: $kills kills while writing"
 }
