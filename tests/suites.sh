@@ -34,14 +34,19 @@ suites_stop() # STATUS
 }
 
 # Runs one suite: its output is kept, and shown at once when it is slow (live) or afterwards when it fails. Of slow ones
-# SUITES_JOBS run side by side, as most of their time is waiting; then nothing is shown before they have ended.
-suite() # quiet|live NAME SECONDS CMD...
+# SUITES_JOBS run side by side, as most of their time is waiting; then nothing is shown before they have ended. Those that
+# are but busy (busy) run in twos.
+suite() # quiet|busy|live NAME SECONDS CMD...
 {
-	local how=$1 name=$2 limit=$3 alone=1 output
+	local how=$1 name=$2 limit=$3 alone=1 jobs=1 output
 	shift 3
 	[[ $name == *"$filter"* ]] || return 0
-	if [ "$how" = live ] && [ "$SUITES_JOBS" -gt 1 ]; then
-		[ ${#running[@]} -lt "$SUITES_JOBS" ] || suite_reap
+	case $how in
+	live) jobs=$SUITES_JOBS ;;
+	busy) jobs=$((SUITES_JOBS > 1 ? 2 : 1)) how=quiet ;;
+	esac
+	if [ "$jobs" -gt 1 ]; then
+		while [ ${#running[@]} -ge "$jobs" ]; do suite_reap; done
 		how=quiet alone=
 	else
 		suites_reap_all
@@ -111,7 +116,7 @@ bpf_suites()
 	local test
 	for test in "$build"/tests/bpf/test_*; do
 		if [ -x "$test" ]; then
-			suite quiet "bpf/${test##*/}" 120 "$test"
+			suite busy "bpf/${test##*/}" 120 "$test"
 		fi
 	done
 }

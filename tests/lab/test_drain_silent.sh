@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# modes: nat dnat
-# attach: tc generic
+# modes: nat nat/tc dnat dnat/generic
 #
 # A drain by reset leaves no connection behind, on neither side: not of those that say nothing, either.
 set -eu
