@@ -97,10 +97,10 @@ def summary(packets_path, requests_path):
         # A way with a mirror is as fast as the slower of the two, if all is to be copied.
         whole = name.rpartition("_")[0] in ("mirrored", "nftables_dup")
         rounds[name] = [min(rate, copies) if whole else rate for rate, copies, _ in numbers]
-        figures[name] = figure(rounds[name], "packets/s")
+        figures["rate_" + name] = figure(rounds[name], "packets/s")
     for name, numbers in read(requests_path).items():
         rounds[name] = [rate for rate, in numbers]
-        figures[name] = figure(rounds[name], "requests/s")
+        figures["rate_" + name] = figure(rounds[name], "requests/s")
     ratios = {}
     for name, (ours, theirs) in (RATIOS | MORE_RATIOS).items():
         quotients = [our / their for our, their in zip(rounds[ours], rounds[theirs])]

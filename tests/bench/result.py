@@ -42,6 +42,9 @@ def merge(path, parts):
         with open(part, encoding="utf-8") as file:
             measured = json.load(file)
         for kind in ("figures", "ratios", "ms"):
+            twice = result[kind].keys() & measured.get(kind, {}).keys()
+            if twice:
+                raise SystemExit(f"bench: {part} measures what another part has measured: {', '.join(twice)}")
             result[kind].update(measured.get(kind, {}))
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(result, file, indent=1)
