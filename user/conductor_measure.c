@@ -172,17 +172,8 @@ static void take_dataplane(struct conducted *one, size_t metric, const struct me
 
 static void take_pushed(struct conducted *one, size_t metric)
 {
-	for (size_t i = 0; i < PLAN_ARMS_MAX; i++) {
-		struct pushed *p = &one->baseline.party[i].pushed[metric];
-
-		one->samples[metric][i] = (struct sample){.trouble = p->trials ? JUDGED_NOTHING : JUDGED_NO_DATA,
-							  .trials = p->trials,
-							  .events = p->events,
-							  .sum = p->sum,
-							  .squares = p->squares,
-							  .value = p->value};
-		memset(p, 0, sizeof(*p));
-	}
+	for (size_t i = 0; i < PLAN_ARMS_MAX; i++)
+		provider_take_pushed(&one->baseline.party[i].pushed[metric], &one->samples[metric][i]);
 }
 
 static void take_asked(struct conducted *one, size_t metric, const struct inquired *asked)
@@ -354,7 +345,6 @@ int conductor_push(struct conductor *c, const char *service, const char *metric,
 	struct conducted *one = conductor_going_on(c, service);
 	int m = one ? find_metric(&one->record.plan.analysis, metric) : -1;
 	int party = one ? find_party(&one->record.plan, variant) : -1;
-	struct sample pending = {};
 	struct pushed *p, before;
 	uint64_t taken;
 	int error;
@@ -367,13 +357,10 @@ int conductor_push(struct conductor *c, const char *service, const char *metric,
 		return refuse(why, ENOENT, "the rollout of %s does not compare %.64s", service, variant);
 	p = &one->baseline.party[party].pushed[m];
 	before = *p;
-	pending = (struct sample){
-		.trials = p->trials, .events = p->events, .sum = p->sum, .squares = p->squares, .value = p->value};
-	error = provider_push(&one->record.plan.analysis.metrics[m], input, &pending, why);
+	error = provider_push(&one->record.plan.analysis.metrics[m], input, p, why);
 	if (error)
 		return error;
-	taken = pending.trials - p->trials;
-	*p = (struct pushed){pending.trials, pending.events, pending.sum, pending.squares, pending.value};
+	taken = p->trials - before.trials;
 	error = conducted_keep_baseline(one);
 	if (!error)
 		return taken < INT32_MAX ? (int)taken : INT32_MAX;

@@ -10,6 +10,7 @@
 #include "hooks.h"
 #include "inquiry.h"
 #include "notify.h"
+#include "provider.h"
 #include "rollout_parts.h"
 
 #define NS_PER_MS 1000000ULL
@@ -23,12 +24,6 @@
 struct look {
 	struct measured figures[PLAN_ARMS_MAX]; /* by party */
 	struct shadow_counters shadow;
-};
-
-/* What an evaluator has pushed since the last analysis; as struct sample has it. */
-struct pushed {
-	uint64_t trials, events;
-	double sum, squares, value;
 };
 
 /* What is known of the running interval. Kept in the journal as it is, as far as there are parties: a daemon that takes

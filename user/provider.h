@@ -39,6 +39,12 @@ void provider_prometheus(const struct answer *answer, struct sample *ret, char w
 void provider_webhook(const struct metric_plan *m, const struct answer *answer, struct sample *ret,
 		      char why[PROVIDER_WHY_SIZE]);
 
+/* What an evaluator has posted since the last analysis, as struct sample has it. */
+struct pushed {
+	uint64_t trials, events;
+	double sum, squares, value;
+};
+
 /**
  * provider_push - add what an evaluator posts to what it has posted since the last analysis
  * @input: {"events": N, "trials": N} for METRIC_COUNTS; {"value": X} or {"values": [X, ..]} for METRIC_SCORES and
@@ -46,9 +52,9 @@ void provider_webhook(const struct metric_plan *m, const struct answer *answer, 
  * @pending: zeroed when there is nothing yet; @trials counts what was posted, whatever the kind
  * Return: 0; -EINVAL with @why, and @pending as it was.
  */
-int provider_push(const struct metric_plan *m, const json_t *input, struct sample *pending, struct refusal *why);
+int provider_push(const struct metric_plan *m, const json_t *input, struct pushed *pending, struct refusal *why);
 
 /* What was pushed since the last time, JUDGED_NO_DATA if nothing was; @pending is empty afterwards. */
-void provider_take_pushed(struct sample *pending, struct sample *ret);
+void provider_take_pushed(struct pushed *pending, struct sample *ret);
 
 #endif

@@ -22,7 +22,7 @@ static bool is_count(const json_t *number)
 	return json_is_number(number) && value >= 0 && value == floor(value);
 }
 
-static int push_counts(const struct metric_plan *m, const json_t *input, struct sample *pending, struct refusal *why)
+static int push_counts(const struct metric_plan *m, const json_t *input, struct pushed *pending, struct refusal *why)
 {
 	const json_t *events_json = json_object_get(input, "events");
 	const json_t *trials_json = json_object_get(input, "trials");
@@ -68,7 +68,7 @@ static int add_values(const struct metric_plan *m, const json_t *array, struct v
 	return 0;
 }
 
-static int push_values(const struct metric_plan *m, const json_t *input, struct sample *pending, struct refusal *why)
+static int push_values(const struct metric_plan *m, const json_t *input, struct pushed *pending, struct refusal *why)
 {
 	const json_t *one = json_object_get(input, "value");
 	const json_t *many = json_object_get(input, "values");
@@ -95,15 +95,20 @@ static int push_values(const struct metric_plan *m, const json_t *input, struct 
 	return 0;
 }
 
-int provider_push(const struct metric_plan *m, const json_t *input, struct sample *pending, struct refusal *why)
+int provider_push(const struct metric_plan *m, const json_t *input, struct pushed *pending, struct refusal *why)
 {
 	return (m->kind == METRIC_COUNTS ? push_counts : push_values)(m, input, pending, why);
 }
 
-void provider_take_pushed(struct sample *pending, struct sample *ret)
+void provider_take_pushed(struct pushed *pending, struct sample *ret)
 {
-	*ret = *pending;
-	if (!ret->trials)
-		ret->trouble = JUDGED_NO_DATA;
+	*ret = (struct sample){
+		.trouble = pending->trials ? JUDGED_NOTHING : JUDGED_NO_DATA,
+		.trials = pending->trials,
+		.events = pending->events,
+		.sum = pending->sum,
+		.squares = pending->squares,
+		.value = pending->value,
+	};
 	memset(pending, 0, sizeof(*pending));
 }

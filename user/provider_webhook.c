@@ -7,6 +7,8 @@
 
 static void read_body(const struct metric_plan *m, const json_t *body, struct sample *ret, struct refusal *why)
 {
+	struct pushed said = {};
+
 	if (!json_is_object(body)) {
 		ret->trouble = JUDGED_ERROR;
 		refuse(why, EINVAL, "its answer is no JSON object");
@@ -17,14 +19,13 @@ static void read_body(const struct metric_plan *m, const json_t *body, struct sa
 		refuse(why, ENODATA, "its value is null");
 		return;
 	}
-	if (provider_push(m, body, ret, why)) {
+	if (provider_push(m, body, &said, why)) {
 		ret->trouble = JUDGED_ERROR;
 		return;
 	}
-	if (ret->trials)
-		return;
-	ret->trouble = JUDGED_NO_DATA;
-	refuse(why, ENODATA, "it has no %s", m->kind == METRIC_COUNTS ? "trials" : "values");
+	provider_take_pushed(&said, ret);
+	if (ret->trouble == JUDGED_NO_DATA)
+		refuse(why, ENODATA, "it has no %s", m->kind == METRIC_COUNTS ? "trials" : "values");
 }
 
 void provider_webhook(const struct metric_plan *m, const struct answer *answer, struct sample *ret,
