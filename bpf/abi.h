@@ -132,6 +132,8 @@ struct next_hop {
 };
 _Static_assert(sizeof(struct next_hop) == 16, "ABI");
 
+#define RESET_EVERYONE 0xffffU /* struct backend's reset_below */
+
 /* One backend, by id; id 0 is never used. One cache line. */
 struct backend {
 	struct address address;

@@ -2,7 +2,10 @@
 #ifndef HEADGATE_ENDS_H
 #define HEADGATE_ENDS_H
 
-/* How a connection ends, by its enum flow_flags. Shared by the programs and the daemon. Needs abi.h, nothing else. */
+/*
+ * How a connection ends, by its enum flow_flags, and when a drain has it end. Shared by the programs and the daemon.
+ * Needs abi.h, nothing else.
+ */
 #include "abi.h"
 
 /* Both sides have said that they are done. */
@@ -17,6 +20,12 @@ static inline __attribute__((always_inline)) _Bool flow_is_closed(__u32 flags)
 static inline __attribute__((always_inline)) _Bool flow_is_over(__u32 flags)
 {
 	return flags & FLOW_RESET || flow_is_closed(flags);
+}
+
+/* Whether the pace of a drain has come to a connection of this client_hash(). @below: struct backend's reset_below. */
+static inline __attribute__((always_inline)) _Bool reset_has_come(__u32 below, __u64 hash)
+{
+	return below == RESET_EVERYONE || (hash & 0xffff) < below;
 }
 
 #endif

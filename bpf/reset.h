@@ -8,10 +8,9 @@
  * RFC 5961, 3.2).
  */
 #include "answer.h"
+#include "ends.h"
 #include "measuring.h"
 #include "slot.h"
-
-#define RESET_EVERYONE 0xffff
 
 /* Whether the pace of the drain has come to this connection. Only those whose slot has moved away are meant. */
 static __always_inline bool reset_is_due(const struct packet *p, const struct backend *b, __u32 backend,
@@ -21,7 +20,7 @@ static __always_inline bool reset_is_due(const struct packet *p, const struct ba
 		return false;
 	if (packet_opens(p) || p->tcp_flags & TCP_RST)
 		return false;
-	return b->reset_below == RESET_EVERYONE || (hash & 0xffff) < b->reset_below;
+	return reset_has_come(b->reset_below, hash);
 }
 
 /* The checksum of an answer to @p that is but a TCP header. */

@@ -5,17 +5,15 @@
 
 #include "backends.h"
 
-#define EVERYONE 65535U
-
 uint16_t drain_share(uint64_t began_ns, uint64_t now_ns, uint32_t pace_permille)
 {
 	uint64_t passed_ms = now_ns > began_ns ? (now_ns - began_ns) / 1000000 : 0;
 	uint64_t share;
 
 	if (passed_ms > UINT32_MAX)
-		return EVERYONE;
-	share = passed_ms * pace_permille * (EVERYONE + 1ULL) / 1000000;
-	return share < EVERYONE ? share : EVERYONE;
+		return RESET_EVERYONE;
+	share = passed_ms * pace_permille * (RESET_EVERYONE + 1ULL) / 1000000;
+	return share < RESET_EVERYONE ? share : RESET_EVERYONE;
 }
 
 static uint32_t pace_of(struct splitter *sp, uint32_t backend)
@@ -68,7 +66,7 @@ static void step(struct splitter *sp, uint32_t id, uint64_t now_ns)
 	uint16_t share = drain_share(b->reset_began_ns, now_ns, pace_of(sp, id));
 
 	set_share(sp, id, share ?: 1);
-	if (share < EVERYONE)
+	if (share < RESET_EVERYONE)
 		return;
 	if (!b->reset_done_pass)
 		b->reset_done_pass = sp->passes + 2;
@@ -110,7 +108,7 @@ void drain_adopt(struct splitter *sp, uint64_t now_ns)
 
 		if (!share)
 			continue;
-		passed_ns = (uint64_t)share * 1000000000 / (EVERYONE + 1) * 1000 / pace_of(sp, id);
+		passed_ns = (uint64_t)share * 1000000000 / (RESET_EVERYONE + 1) * 1000 / pace_of(sp, id);
 		b->resetting = true;
 		b->reset_began_ns = now_ns > passed_ns ? now_ns - passed_ns : 0;
 	}

@@ -15,8 +15,7 @@
 
 #define AT_ONCE 256    /* in a step; each takes some 20 us */
 #define REPEAT_TICKS 3 /* as long, once in a tick, what may have been lost is said again */
-#define EVERYONE 65535U
-#define OUT_BYTES 512 /* a segment in an outer packet */
+#define OUT_BYTES 512  /* a segment in an outer packet */
 
 struct farewell {
 	int fd;        /* for frames; -1 before the first */
@@ -169,9 +168,7 @@ static void reset_backend(struct farewell *f, struct splitter *sp, const struct 
 
 static bool is_due(struct splitter *sp, uint32_t backend, uint64_t hash)
 {
-	uint32_t below = datapath_backend(sp->datapath, backend)->reset_below;
-
-	return below == EVERYONE || (hash & 0xffff) < below;
+	return reset_has_come(datapath_backend(sp->datapath, backend)->reset_below, hash);
 }
 
 static void tell(struct farewell *f, struct splitter *sp, const struct connection *c)

@@ -83,7 +83,7 @@ static void set_health(const struct report_view *view, const struct service_mode
 static void set_drain(const struct report_view *view, uint32_t id, json_t *object)
 {
 	const struct backend_state *b = &view->splitter->backends[id];
-	double share = datapath_backend(view->splitter->datapath, id)->reset_below / 65535.0;
+	double share = datapath_backend(view->splitter->datapath, id)->reset_below / (double)RESET_EVERYONE;
 
 	json_object_set_new(object, "leftover", json_integer(b->leftover));
 	json_object_set_new(object, "resetting", b->resetting ? json_real(share) : json_null());
