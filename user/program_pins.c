@@ -24,15 +24,10 @@ static const char *const names[ENTRY_PROGRAMS] = {
 	[ENTRY_MIRROR_TC] = "mirror_tc",
 };
 
-/* Fowler, Noll and Vo's hash of 64 bits (RFC 9923): builds differ by chance, nobody makes them collide. */
+/* Builds differ by chance, nobody makes them collide. */
 uint64_t program_pins_build(const void *object, size_t bytes)
 {
-	const uint8_t *byte = object;
-	uint64_t hash = 0xcbf29ce484222325;
-
-	for (size_t i = 0; i < bytes; i++)
-		hash = (hash ^ byte[i]) * 0x100000001b3;
-	return hash;
+	return fnv1a(object, bytes);
 }
 
 static const char *build_name(uint64_t build, char name[BUILD_SIZE])

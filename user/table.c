@@ -31,14 +31,9 @@
 #include "hash.h"
 #include "util.h"
 
-/* FNV-1a (Fowler, Noll, Vo), which is weak in its upper bits, then mixed. */
 static uint64_t name_hash(const char *name)
 {
-	uint64_t hash = 0xcbf29ce484222325ULL;
-
-	for (; *name; name++)
-		hash = (hash ^ (uint8_t)*name) * 0x100000001b3ULL;
-	return hash_mix(hash);
+	return hash_mix(fnv1a(name, strlen(name)));
 }
 
 uint32_t table_seed(const char *service_name)

@@ -2,6 +2,7 @@
 #ifndef HEADGATE_UTIL_H
 #define HEADGATE_UTIL_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -36,6 +37,17 @@
 	{                                                                                                              \
 		destroy(*p);                                                                                           \
 	}
+
+/* Fowler, Noll and Vo's hash of 64 bits (FNV-1a, RFC 9923), which is weak in its upper bits. */
+static inline uint64_t fnv1a(const void *bytes, size_t length)
+{
+	const uint8_t *byte = bytes;
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ byte[i]) * 0x100000001b3;
+	return hash;
+}
 
 static inline void freep(void *p)
 {
