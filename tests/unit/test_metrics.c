@@ -9,8 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "metrics.h"
-#include "page_reader.h"
+#include "metrics_fixture.h"
 #include "util.h"
 
 /* --- snapshots -------------------------------------------------------------------------------------------------------
@@ -93,21 +92,6 @@ static struct metrics_snapshot make_snapshot(void)
 		fill_variant(&service->variants[1], "green", 1);
 	}
 	return s;
-}
-
-/* The page of a snapshot, which is well-formed. */
-static char *render(const struct metrics_snapshot *s, struct page *ret_page)
-{
-	const char *mistake;
-	char *text = NULL;
-	size_t length = 0;
-
-	assert_int_equal(metrics_render(s, &text, &length), 0);
-	assert_int_equal(strlen(text), length);
-	mistake = read_page(text, ret_page);
-	if (mistake)
-		fail_msg("%s", mistake);
-	return text;
 }
 
 /* --- the page --------------------------------------------------------------------------------------------------------

@@ -8,8 +8,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 
-#include "metrics.h"
-#include "page_reader.h"
+#include "metrics_fixture.h"
 #include "util.h"
 
 /* A service without a rollout, and one in the second of four steps. */
@@ -59,19 +58,6 @@ static const struct {
 	{"headgate_rollout_metric_evidence" OF ",metric=\"error-rate\"}", 1.5},
 	{"headgate_rollout_metric_evidence_needed" OF ",metric=\"error-rate\"}", 200},
 };
-
-static char *render(const struct metrics_snapshot *s, struct page *page)
-{
-	const char *mistake;
-	char *text = NULL;
-	size_t length;
-
-	assert_int_equal(metrics_render(s, &text, &length), 0);
-	mistake = read_page(text, page);
-	if (mistake)
-		fail_msg("%s", mistake);
-	return text;
-}
 
 static void every_figure_of_a_rollout_stands_under_its_name(void **state)
 {

@@ -8,8 +8,7 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 
-#include "metrics.h"
-#include "page_reader.h"
+#include "metrics_fixture.h"
 #include "util.h"
 
 /* A service without a shadow, and one with. */
@@ -92,19 +91,6 @@ static const struct {
 	{"headgate_shadow_first_byte_seconds_bucket" OF ",le=\"+Inf\"}", 3},
 	{"headgate_shadow_production_first_byte_seconds_count" OF "}", 4},
 };
-
-static char *render(const struct metrics_snapshot *s, struct page *ret_page)
-{
-	const char *mistake;
-	char *text = NULL;
-	size_t length;
-
-	assert_int_equal(metrics_render(s, &text, &length), 0);
-	mistake = read_page(text, ret_page);
-	if (mistake)
-		fail_msg("%s", mistake);
-	return text;
-}
 
 static void every_figure_of_a_shadow_stands_under_its_name(void **state)
 {
