@@ -12,7 +12,7 @@
 #include "cohort_fixture.h"
 #include "config_fixture.h"
 #include "model_diff.h"
-#include "state.h"
+#include "state_fixture.h"
 #include "text.h"
 
 #define SERVICE                                                                                                        \
@@ -25,39 +25,6 @@
 
 /* 2026-12-01T10:00:00Z, by `date -d`. */
 #define EXPIRY_S 1796119200
-
-struct fixture {
-	char folder[64], path[96];
-	struct state_notes notes;
-	struct model *configured, *running, *merged;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	strcpy(f->folder, "/tmp/headgate-test-cohorts-XXXXXX");
-	if (!mkdtemp(f->folder))
-		return -1;
-	snprintf(f->path, sizeof(f->path), "%s/state.json", f->folder);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-	int err;
-
-	unlink(f->path);
-	err = rmdir(f->folder);
-	state_notes_clear(&f->notes);
-	model_free(f->configured);
-	model_free(f->running);
-	model_free(f->merged);
-	free(f);
-	return err;
-}
 
 static struct service_model *configure(struct fixture *f, const char *yaml)
 {

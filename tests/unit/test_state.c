@@ -11,7 +11,7 @@
 
 #include "cohort_fixture.h"
 #include "config.h"
-#include "state.h"
+#include "state_fixture.h"
 
 #define VARIANTS(blue, green)                                                                                          \
 	"    variants:\n"                                                                                              \
@@ -21,40 +21,14 @@
 #define COHORT "    cohorts: [{source: 10.9.0.0/16, variant: green}]\n"
 #define FILE_SAYS SERVICE VARIANTS("100", "0") COHORT
 
-struct fixture {
-	char folder[64], path[96], damaged[128];
-	struct state_notes notes;
-	struct model *configured, *running, *merged;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	strcpy(f->folder, "/tmp/headgate-test-state-XXXXXX");
-	if (!mkdtemp(f->folder))
-		return -1;
-	snprintf(f->path, sizeof(f->path), "%s/state.json", f->folder);
-	snprintf(f->damaged, sizeof(f->damaged), "%s.damaged", f->path);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
+/* A damaged one may be there, too, and the folder be closed. */
+static int remove_all(void **state)
 {
 	struct fixture *f = *state;
-	int err;
 
 	chmod(f->folder, 0700);
-	unlink(f->path);
 	unlink(f->damaged);
-	err = rmdir(f->folder); /* fails, and with it the test, if anything else was left there */
-	state_notes_clear(&f->notes);
-	model_free(f->configured);
-	model_free(f->running);
-	model_free(f->merged);
-	free(f);
-	return err;
+	return teardown(state);
 }
 
 /* Replaces what the configuration says, and what runs. */
@@ -565,7 +539,7 @@ static void a_new_state_is_another_file_and_only_its_owner_reads_it(void **state
 	assert_int_equal(after.st_mode & 0777, 0600);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, remove_all)
 
 int main(void)
 {
