@@ -8,7 +8,7 @@
  * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
  * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
  */
-#define HEADGATE_ABI 5
+#define HEADGATE_ABI 6
 
 #define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
 #define VARIANTS_MAX 16U     /* of one service */
@@ -78,24 +78,29 @@ enum service_flags {
 	SERVICE_SHADOW_RULES = 1 << 5,    /* some client's may always or never be */
 };
 
-/* One service, by id; id 0 is never used. */
+/* Where outer packets of one family come from. */
+struct outer_source {
+	struct address address; /* zero: the backend's source */
+	__u32 entropy;          /* bits of its last word, host byte order, that the flow's hash fills */
+};
+_Static_assert(sizeof(struct outer_source) == 20, "ABI");
+
+/* One service, by id; id 0 is never used. What nearly every packet needs is in the first cache line. */
 struct service {
 	struct table main;
 	struct service_key vip;
-	__u32 flags;        /* enum service_flags */
-	__u32 seed;         /* of the slot hash; made from the service's name */
-	__u8 mode;          /* enum forward_mode */
-	__u8 source_count;  /* 0: each backend's own source is used */
-	__be16 tunnel_port; /* gue: destination port of the outer UDP header */
+	__u32 flags;                  /* enum service_flags */
+	__u32 seed;                   /* of the slot hash; made from the service's name */
+	__u32 measure_mask;           /* stateless modes: connections whose hash has none of these bits are measured */
+	__u8 mode;                    /* enum forward_mode */
+	__u8 source_count;            /* 0: each backend's own source is used */
+	__be16 tunnel_port;           /* gue: destination port of the outer UDP header */
+	struct outer_source outer[2]; /* ipip, gue: towards IPv4 and IPv6 backends, [1] IPv6 */
 	__u16 port_min; /* of rewritten sources, host byte order, both inclusive; the pair is one aligned 32-bit word */
 	__u16 port_max;
 	__u16 source[SOURCES_MAX]; /* ids of the addresses to rewrite to */
-	__u32 measure_mask;        /* stateless modes: connections whose hash has none of these bits are measured */
-	struct address
-		outer_source[2]; /* ipip, gue: towards IPv4 and IPv6 backends, [1] IPv6; zero: the backend's source */
-	__u32 outer_entropy[2];  /* bits of that address's last word, host byte order, that the flow's hash fills */
-	__u8 server_id_bytes;    /* QUIC: length of the server id in connection ids, 1..SERVER_ID_MAX; 0: no routing by
-				    them */
+	__u8 server_id_bytes; /* QUIC: length of the server id in connection ids, 1..SERVER_ID_MAX; 0: no routing by
+				 them */
 	__u8 zero;
 	__u16 shadow_sample; /* of SHADOW_SAMPLE_ALL connections so many are mirrored */
 	__u32 zeros;

@@ -14,9 +14,9 @@
 #include "hash.h"
 
 /* What a place says: 0: nobody. */
-static __always_inline __u32 end_at(const struct known_ends *known, __u32 folded, __be16 port)
+static __always_inline __u32 end_at(const struct known_ends *known, __u32 folded, __be16 port, __u8 protocol)
 {
-	__u32 at = hash_end(folded, port);
+	__u32 at = hash_end(folded, port, protocol);
 
 	asm volatile("" : "+r"(at));
 	return known->end[at & (ENDS - 1)];
@@ -28,6 +28,7 @@ struct plain_ends {
 	__u32 destination;
 	__be16 source_port;
 	__be16 destination_port;
+	__u8 protocol;
 	__u8 source_octet; /* the last of the address */
 	__u32 bytes;       /* of the IP packet */
 };
@@ -58,6 +59,7 @@ static __always_inline bool ends_of_ipv4(const struct iphdr *ip, void *end, stru
 	/* As address_fold() of the mapped ones. */
 	ret->source = ip->saddr ^ bpf_htonl(0xffff);
 	ret->destination = ip->daddr ^ bpf_htonl(0xffff);
+	ret->protocol = ip->protocol;
 	ret->source_octet = bpf_ntohl(ip->saddr);
 	ret->source_port = ports[0];
 	ret->destination_port = ports[1];
@@ -78,6 +80,7 @@ static __always_inline bool ends_of_ipv6(const struct ipv6hdr *ip, void *end, st
 	__builtin_memcpy(&destination, &ip->daddr, sizeof(destination));
 	ret->source = address_fold(&source);
 	ret->destination = address_fold(&destination);
+	ret->protocol = ip->nexthdr;
 	ret->source_octet = bpf_ntohl(source.word[3]);
 	ret->source_port = ports[0];
 	ret->destination_port = ports[1];
@@ -116,9 +119,9 @@ static __always_inline enum sight glance(void *data, void *end, volatile __u32 *
 		return SIGHT_OTHER;
 	may_shadow = guard->on &&
 		     (guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet));
-	to = end_at(known, ends.destination, ends.destination_port);
+	to = end_at(known, ends.destination, ends.destination_port, ends.protocol);
 	if (!to && !may_shadow)
-		return end_at(known, ends.source, ends.source_port) ? SIGHT_REPLY : SIGHT_STRANGER;
+		return end_at(known, ends.source, ends.source_port, ends.protocol) ? SIGHT_REPLY : SIGHT_STRANGER;
 	if (ends.bytes <= (__u32)(end - data) - sizeof(*eth))
 		to |= SEEN_IN_PLACE;
 	*ret = may_shadow ? to : to | SEEN_NO_SHADOW;

@@ -63,10 +63,12 @@ static inline __attribute__((always_inline)) __u32 address_fold(const struct add
 	return address->word[0] ^ address->word[1] ^ address->word[2] ^ address->word[3];
 }
 
-/* Where in struct known_ends an address, folded, and a port are (Knuth, TAOCP 3, 6.4: multiplicative hashing). */
-static inline __attribute__((always_inline)) __u32 hash_end(__u32 folded, __be16 port)
+/* Where in struct known_ends an address, folded, and a protocol's port are (Knuth, TAOCP 3, 6.4: multiplicative
+ * hashing).
+ */
+static inline __attribute__((always_inline)) __u32 hash_end(__u32 folded, __be16 port, __u8 protocol)
 {
-	return (((__u64)folded << 16 | port) * 0x9e3779b97f4a7c15ULL) >> 48;
+	return (((__u64)protocol << 48 | (__u64)folded << 16 | port) * 0x9e3779b97f4a7c15ULL) >> 48;
 }
 
 #endif

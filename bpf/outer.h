@@ -40,11 +40,11 @@ static __always_inline int outer_plan(const struct service *s, const struct back
 	ret->tuple.destination_port = s->tunnel_port;
 	ret->tuple.source_port = bpf_htons(OUTER_PORT_FIRST | (hash & 0x3fff));
 	if (family)
-		ret->tuple.source = s->outer_source[1];
+		ret->tuple.source = s->outer[1].address;
 	else
-		ret->tuple.source = s->outer_source[0];
+		ret->tuple.source = s->outer[0].address;
 	if (ret->tuple.source.word[0] | ret->tuple.source.word[2] | ret->tuple.source.word[3]) {
-		ret->tuple.source.word[3] |= bpf_htonl(hash & (family ? s->outer_entropy[1] : s->outer_entropy[0]));
+		ret->tuple.source.word[3] |= bpf_htonl(hash & (family ? s->outer[1].entropy : s->outer[0].entropy));
 		return 0;
 	}
 	source = own ? bpf_map_lookup_elem(&sources, &own) : NULL;

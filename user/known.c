@@ -7,7 +7,7 @@
 
 static uint32_t place_of(const struct service_key *end)
 {
-	return hash_end(address_fold(&end->address), end->port);
+	return hash_end(address_fold(&end->address), end->port, end->protocol);
 }
 
 /* Whoever is alone at a place, and is a service, is named there. Programs read it meanwhile; nobody else writes it. */

@@ -36,8 +36,8 @@ static void write_tunnel(struct service *kernel, const struct service_model *s)
 	for (size_t family = 0; family < ARRAY_SIZE(s->tunnel_source); family++) {
 		const struct prefix *source = &s->tunnel_source[family];
 
-		kernel->outer_source[family] = source->address;
-		kernel->outer_entropy[family] = address_is_zero(&source->address) ? 0 : entropy_of(source);
+		kernel->outer[family].address = source->address;
+		kernel->outer[family].entropy = address_is_zero(&source->address) ? 0 : entropy_of(source);
 	}
 	kernel->tunnel_port = htons(s->tunnel_port);
 }

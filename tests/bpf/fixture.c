@@ -145,7 +145,7 @@ void map_set(int map, const void *key, const void *value)
 
 void map_set_end(struct fixture *f, int map, const struct service_key *key, const void *value)
 {
-	__u32 place = hash_end(address_fold(&key->address), key->port), zero = 0;
+	__u32 place = hash_end(address_fold(&key->address), key->port, key->protocol), zero = 0;
 	struct known_ends *known = malloc(sizeof(*known));
 
 	assert_non_null(known);

@@ -46,7 +46,7 @@ static __u32 known_as(const struct service_key *end)
 
 	assert_int_equal(bpf_map_lookup_elem(map, &zero, &known), 0);
 	close(map);
-	return known.end[hash_end(address_fold(&end->address), end->port)];
+	return known.end[hash_end(address_fold(&end->address), end->port, end->protocol)];
 }
 
 /* Another end with the same place. */
@@ -55,8 +55,8 @@ static struct service_key sharer_of(const struct service_key *end)
 	for (__u32 address = 0x0a010000;; address++) {
 		struct service_key other = end_of(address, 8000);
 
-		if (hash_end(address_fold(&other.address), other.port) ==
-		    hash_end(address_fold(&end->address), end->port))
+		if (hash_end(address_fold(&other.address), other.port, other.protocol) ==
+		    hash_end(address_fold(&end->address), end->port, end->protocol))
 			return other;
 	}
 }

@@ -159,10 +159,10 @@ static void add_service(struct fixture *f, __u32 id)
 	};
 
 	if (s.mode == FORWARD_IPIP) {
-		s.outer_source[0] = address_of(OUTER4);
-		s.outer_source[1] = address_of(OUTER6);
-		s.outer_entropy[0] = OUTER4_ENTROPY;
-		s.outer_entropy[1] = OUTER6_ENTROPY;
+		s.outer[0].address = address_of(OUTER4);
+		s.outer[1].address = address_of(OUTER6);
+		s.outer[0].entropy = OUTER4_ENTROPY;
+		s.outer[1].entropy = OUTER6_ENTROPY;
 	}
 	map_set(f->services, &id, &s);
 	map_set_end(f, f->vips, &s.vip, &id);
