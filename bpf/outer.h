@@ -23,7 +23,7 @@ struct gue_header {
 
 static __always_inline __u32 outer_bytes(const struct departure *to)
 {
-	__u32 bytes = address_is_mapped(&to->tuple.destination) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	__u32 bytes = to->outer_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 
 	return to->edit == EDIT_GUE ? bytes + sizeof(struct udphdr) + sizeof(struct gue_header) : bytes;
 }
@@ -32,19 +32,22 @@ static __always_inline __u32 outer_bytes(const struct departure *to)
 static __always_inline int outer_plan(const struct service *s, const struct backend *b, __u32 hash,
 				      struct departure *ret)
 {
-	__u32 family = !address_is_mapped(&b->address);
+	/* 0 if it is mapped, without a branch: the verifier would go both ways from here to the end. */
+	__u64 unlike = b->address.word[0] | b->address.word[1] | (b->address.word[2] ^ bpf_htonl(0xffff));
+	__u32 ipv6;
 	__u32 own = b->source;
 	struct address *source;
 
+	asm volatile("" : "+r"(unlike));
+	ipv6 = -unlike >> 63;
+	asm volatile("" : "+r"(ipv6));
+	ret->outer_ipv6 = ipv6;
 	ret->tuple.destination = b->address;
 	ret->tuple.destination_port = s->tunnel_port;
 	ret->tuple.source_port = bpf_htons(OUTER_PORT_FIRST | (hash & 0x3fff));
-	if (family)
-		ret->tuple.source = s->outer[1].address;
-	else
-		ret->tuple.source = s->outer[0].address;
+	ret->tuple.source = ipv6 ? s->outer[1].address : s->outer[0].address;
 	if (ret->tuple.source.word[0] | ret->tuple.source.word[2] | ret->tuple.source.word[3]) {
-		ret->tuple.source.word[3] |= bpf_htonl(hash & (family ? s->outer[1].entropy : s->outer[0].entropy));
+		ret->tuple.source.word[3] |= bpf_htonl(hash & (ipv6 ? s->outer[1].entropy : s->outer[0].entropy));
 		return 0;
 	}
 	source = own ? bpf_map_lookup_elem(&sources, &own) : NULL;
@@ -62,26 +65,28 @@ static __always_inline __u8 outer_protocol(const struct packet *p, const struct 
 	return p->ipv6 ? IPPROTO_IPV6 : IPPROTO_IPIP;
 }
 
+/* By words, so that the checksum is of what is at hand, and waits for no byte to have been written. */
 static __always_inline void outer_ipv4(struct iphdr *ip, const struct packet *p, const struct departure *to)
 {
-	__u32 *word = (void *)ip;
+	__u32 first = 4U << 28 | (sizeof(*ip) / 4) << 24 | (__u32)p->traffic_class << 16 | (p->bytes + outer_bytes(to));
+	__be32 *word = (void *)ip;
+	__be32 values[5] = {
+		bpf_htonl(first),
+		bpf_htonl(0x4000), /* don't fragment: the splitter has told the sender what fits */
+		bpf_htonl(OUTER_HOP_LIMIT << 24 | outer_protocol(p, to) << 16),
+		to->tuple.source.word[3],
+		to->tuple.destination.word[3],
+	};
 	__u64 sum = 0;
 
-	__builtin_memset(ip, 0, sizeof(*ip));
-	ip->version = 4;
-	ip->ihl = sizeof(*ip) / 4;
-	ip->tos = p->traffic_class;
-	ip->tot_len = bpf_htons(p->bytes + outer_bytes(to));
-	ip->frag_off = bpf_htons(0x4000); /* don't fragment: the splitter has told the sender what fits */
-	ip->ttl = OUTER_HOP_LIMIT;
-	ip->protocol = outer_protocol(p, to);
-	ip->saddr = to->tuple.source.word[3];
-	ip->daddr = to->tuple.destination.word[3];
 #pragma unroll
-	for (__u32 i = 0; i < sizeof(*ip) / 4; i++)
-		sum += word[i];
+	for (__u32 i = 0; i < 5; i++)
+		sum += values[i];
 	/* Applied to ~0: a checksum from nothing. */
-	ip->check = checksum_apply(0xffff, sum);
+	values[2] |= bpf_htonl((__u32)bpf_ntohs(checksum_apply(0xffff, sum)));
+#pragma unroll
+	for (__u32 i = 0; i < 5; i++)
+		word[i] = values[i];
 }
 
 static __always_inline void outer_ipv6(struct ipv6hdr *ip, const struct packet *p, const struct departure *to)
@@ -118,15 +123,14 @@ static __always_inline void outer_gue(void *at, const struct packet *p, const st
  */
 static __always_inline int outer_write(const struct frame *f, const struct packet *p, const struct departure *to)
 {
-	bool ipv4 = address_is_mapped(&to->tuple.destination);
-	__u32 ip_bytes = ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	__u32 ip_bytes = to->outer_ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 	__be16 *type = frame_at(f, p->l3 - sizeof(*type), sizeof(*type));
 	void *ip = frame_at(f, p->l3, sizeof(struct iphdr));
 
 	if (!type || !ip)
 		return -1;
-	*type = bpf_htons(ipv4 ? ETH_P_IP : ETH_P_IPV6);
-	if (ipv4) {
+	*type = bpf_htons(to->outer_ipv6 ? ETH_P_IPV6 : ETH_P_IP);
+	if (!to->outer_ipv6) {
 		outer_ipv4(ip, p, to);
 	} else {
 		ip = frame_at(f, p->l3, sizeof(struct ipv6hdr));

@@ -48,8 +48,9 @@ struct departure {
 	__u32 hash;
 	__u32 sequence; /* VERDICT_ACKNOWLEDGE: what the answer carries */
 	__u32 acknowledged;
-	__u16 mtu; /* VERDICT_TOO_BIG: how large a packet may be */
-	__u8 edit; /* enum edit */
+	__u16 mtu;       /* VERDICT_TOO_BIG: how large a packet may be */
+	__u8 edit;       /* enum edit */
+	__u8 outer_ipv6; /* EDIT_IPIP, EDIT_GUE: the outer packet's family */
 	__u8 reply;
 	__u8 opened; /* it counts as a connection's first */
 };
