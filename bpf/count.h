@@ -34,7 +34,8 @@ static __always_inline void count_too_big(__u32 service)
 /* A packet that leaves, at its backend. */
 static __always_inline void count_departure(const struct packet *p, const struct departure *to)
 {
-	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &to->backend);
+	__u32 backend = to->backend; /* a copy, so that @to need not be in memory */
+	struct backend_counters *c = bpf_map_lookup_elem(&backend_counters, &backend);
 
 	if (!c)
 		return;

@@ -34,16 +34,19 @@ struct plain_ends {
 };
 
 enum sight {
-	SIGHT_STRANGER, /* passes, without a closer look */
-	SIGHT_REPLY,    /* comes from a backend, if it is anything of ours */
-	SIGHT_OTHER,    /* takes a closer look */
+	SIGHT_STRANGER,    /* passes, without a closer look */
+	SIGHT_REQUEST,     /* from a client, and so plain that the short way may do */
+	SIGHT_PLAIN_REPLY, /* comes from a backend, if it is anything of ours, and is as plain */
+	SIGHT_REPLY,       /* comes from a backend, if it is anything of ours */
+	SIGHT_OTHER,       /* takes a closer look */
 };
 
 /* What is known of one that takes a closer look. */
 enum seen {
-	SEEN_SERVICE = 0xffff,     /* that it is for, if it is for one; END_LOOK_UP: any */
-	SEEN_IN_PLACE = 1 << 16,   /* all of it can be read in place */
-	SEEN_NO_SHADOW = 1 << 17,  /* it does not come from one */
+	SEEN_SERVICE = 0xffff,    /* that it is for, if it is for one; END_LOOK_UP: any */
+	SEEN_WHOLE = 1 << 16,     /* the frame that was glanced at is all of it */
+	SEEN_NO_SHADOW = 1 << 17, /* it does not come from one */
+	SEEN_IPV6 = 1 << 18,
 	SEEN_NOTHING = END_LOOK_UP /* nobody has glanced at it */
 };
 
@@ -102,30 +105,34 @@ static __always_inline bool ends_of(const struct ethhdr *eth, void *end, struct 
 
 /**
  * glance - what a packet is at first sight
- * @data, @end: the frame, as far as it can be read in place
- * @ret: enum seen, set with SIGHT_OTHER; in memory, so that it is any number to the verifier, and one way to go
+ * @ret: enum seen, but of a stranger
  */
-static __always_inline enum sight glance(void *data, void *end, volatile __u32 *ret)
+static __always_inline enum sight glance(const struct frame *f, __u32 *ret)
 {
 	struct known_ends *known = bpf_map_lookup_elem(&known_ends, &(__u32){0});
 	struct shadow_guard *guard = bpf_map_lookup_elem(&shadow_guard, &(__u32){0});
-	struct ethhdr *eth = data;
+	struct ethhdr *eth = f->data;
 	struct plain_ends ends;
-	bool may_shadow;
-	__u32 to;
+	bool may_shadow, plain;
+	__u32 to, flags;
 
 	*ret = SEEN_NOTHING;
-	if (!known || !guard || !ends_of(eth, end, &ends))
+	if (!known || !guard || !ends_of(eth, f->end, &ends))
 		return SIGHT_OTHER;
 	may_shadow = guard->on &&
 		     (guard_bit(guard->macs, eth->h_source[5]) || guard_bit(guard->addresses, ends.source_octet));
 	to = end_at(known, ends.destination, ends.destination_port, ends.protocol);
-	if (!to && !may_shadow)
-		return end_at(known, ends.source, ends.source_port, ends.protocol) ? SIGHT_REPLY : SIGHT_STRANGER;
-	if (ends.bytes <= (__u32)(end - data) - sizeof(*eth))
-		to |= SEEN_IN_PLACE;
-	*ret = may_shadow ? to : to | SEEN_NO_SHADOW;
-	return SIGHT_OTHER;
+	plain = ends.bytes <= f->bytes - sizeof(*eth);
+	flags = eth->h_proto == bpf_htons(ETH_P_IPV6) ? SEEN_IPV6 : 0;
+	if (!to && !may_shadow) {
+		if (!end_at(known, ends.source, ends.source_port, ends.protocol))
+			return SIGHT_STRANGER;
+		*ret = flags;
+		return plain ? SIGHT_PLAIN_REPLY : SIGHT_REPLY;
+	}
+	flags |= to | (plain ? SEEN_WHOLE : 0);
+	*ret = may_shadow ? flags : flags | SEEN_NO_SHADOW;
+	return plain && !may_shadow ? SIGHT_REQUEST : SIGHT_OTHER;
 }
 
 #endif

@@ -24,6 +24,21 @@ static __always_inline __u64 since(__u64 then_ns)
 	return now > then_ns ? now - then_ns : 0;
 }
 
+/* What a RST carries is no data (RFC 9293, 3.5.2), and must not move the mark that RSTs are judged by. */
+static __always_inline bool carries_data(const struct packet *p)
+{
+	return p->payload_bytes && !(p->tcp_flags & TCP_RST);
+}
+
+/* Whether a client's segment with data begins a request. */
+static __always_inline bool data_begins_request(const struct packet *p, const struct client_progress *client,
+						__u32 flags)
+{
+	if (!(flags & FLOW_REQUESTED))
+		return true;
+	return p->acknowledged != client->request_ack && sequence_after(p->sequence + p->payload_bytes, client->next);
+}
+
 /**
  * measure_client - a segment with data from the client
  * @client, @flags: of its connection
@@ -33,14 +48,12 @@ static __always_inline bool measure_client(const struct packet *p, struct client
 					   __u32 backend)
 {
 	__u32 next = p->sequence + p->payload_bytes;
-	__u32 ack = p->acknowledged;
 	struct measurements *m;
 	bool begins;
 
-	/* What a RST carries is no data (RFC 9293, 3.5.2), and must not move the mark that RSTs are judged by. */
-	if (!p->payload_bytes || p->tcp_flags & TCP_RST)
+	if (!carries_data(p))
 		return false;
-	begins = !(*flags & FLOW_REQUESTED) || (ack != client->request_ack && sequence_after(next, client->next));
+	begins = data_begins_request(p, client, *flags);
 	if (*flags & FLOW_REQUESTED && !sequence_after(next, client->next)) {
 		m = measurements_of(backend);
 		if (m)
@@ -50,7 +63,7 @@ static __always_inline bool measure_client(const struct packet *p, struct client
 	client->next = next;
 	if (!begins)
 		return false;
-	client->request_ack = ack;
+	client->request_ack = p->acknowledged;
 	if (!(*flags & FLOW_REQUESTED))
 		__sync_fetch_and_or(flags, FLOW_REQUESTED);
 	m = measurements_of(backend);

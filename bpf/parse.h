@@ -93,8 +93,11 @@ static __always_inline void *frame_at(const struct frame *f, __u32 offset, __u32
 	void *at;
 
 	/* The verifier must see the bound, which clang may know already. */
-	asm volatile("" : "+r"(offset));
-	at = f->data + (offset & (HEADERS_MAX - 1));
+	if (!__builtin_constant_p(offset)) {
+		asm volatile("" : "+r"(offset));
+		offset &= HEADERS_MAX - 1;
+	}
+	at = f->data + offset;
 	return at + bytes > f->end ? NULL : at;
 }
 

@@ -42,6 +42,15 @@ static __always_inline void slot_read(const struct table *t, __u32 slot, struct 
 		ret->base = row->slot[slot & (SLOTS - 1)] & SLOT_BACKEND;
 }
 
+/* What a table says of a slot, all in one: 0 when it has no row. */
+static __always_inline slot_entry table_entry(const struct table *t, __u32 slot)
+{
+	__u32 entries = *(volatile const __u32 *)&t->entries;
+	struct row *row = bpf_map_lookup_elem(&rows, &entries);
+
+	return row ? row->slot[slot & (SLOTS - 1)] : 0;
+}
+
 static __always_inline const struct table *table_of(const struct service *s, __u32 index)
 {
 	if (index >= VARIANTS_MAX)

@@ -22,6 +22,12 @@
 #include "slot.h"
 #include "tracked.h"
 
+static __always_inline bool is_service_of(const struct service *s, const struct packet *p)
+{
+	return p->destination_port == s->vip.port && p->protocol == s->vip.protocol &&
+	       address_same(&p->destination, &s->vip.address);
+}
+
 /* Destination rewritten, client kept; or, in modes that rewrite nothing, just the backend. */
 static __always_inline void plan_stateless(const struct packet *p, const struct service *s, __u32 service,
 					   const struct choice *c, struct departure *ret)
@@ -99,38 +105,47 @@ static __always_inline enum verdict reset_connection(const struct packet *p, con
 }
 
 /**
- * depart_to_backend - what a client's packet is to become on its way to ret->backend
+ * plan_to_backend - what a client's packet is to become on its way to ret->backend
+ * @mode: the service's
  * @ret: its backend, and the source if one is rewritten, are set; the rest is filled in
- * Return: VERDICT_SEND, VERDICT_TOO_BIG, or VERDICT_DROP.
+ * Return: 0 or -(1 + enum drop_reason).
  */
-static __always_inline enum verdict depart_to_backend(const struct packet *p, const struct service *s,
-						      const struct backend *b, struct departure *ret)
+static __always_inline int plan_to_backend(const struct packet *p, const struct service *s, enum forward_mode mode,
+					   const struct backend *b, struct departure *ret)
 {
 	__u32 room = b->mtu;
 	int error;
 
 	ret->hop = backend_hop(b);
 	if (!ret->hop)
-		return drop(ret->service, DROP_NO_NEXT_HOP);
-	if (s->mode == FORWARD_IPIP || s->mode == FORWARD_GUE) {
-		ret->edit = s->mode == FORWARD_GUE ? EDIT_GUE : EDIT_IPIP;
+		return -(1 + DROP_NO_NEXT_HOP);
+	if (mode == FORWARD_IPIP || mode == FORWARD_GUE) {
+		ret->edit = mode == FORWARD_GUE ? EDIT_GUE : EDIT_IPIP;
 		error = outer_plan(s, b, ret->hash, ret);
 		if (error)
-			return drop(ret->service, -error - 1);
+			return error;
 		room -= room ? outer_bytes(ret) : 0;
-	} else if (s->mode == FORWARD_L2DSR) {
+	} else if (mode == FORWARD_L2DSR) {
 		ret->edit = EDIT_NONE;
 	} else {
 		ret->edit = EDIT_TUPLE;
 		ret->tuple.destination = b->address;
 		ret->tuple.destination_port = b->port;
 	}
-	if (room && p->wire_bytes > room) {
-		ret->mtu = room;
-		drop(ret->service, DROP_TOO_BIG);
-		return VERDICT_TOO_BIG;
-	}
-	return VERDICT_SEND;
+	ret->mtu = room;
+	return room && p->wire_bytes > room ? -(1 + DROP_TOO_BIG) : 0;
+}
+
+/* The same, counted. Return: VERDICT_SEND, VERDICT_TOO_BIG, or VERDICT_DROP. */
+static __always_inline enum verdict depart_to_backend(const struct packet *p, const struct service *s,
+						      const struct backend *b, struct departure *ret)
+{
+	int error = plan_to_backend(p, s, s->mode, b, ret);
+
+	if (!error)
+		return VERDICT_SEND;
+	drop(ret->service, -error - 1);
+	return error == -(1 + DROP_TOO_BIG) ? VERDICT_TOO_BIG : VERDICT_DROP;
 }
 
 /* A packet from a client to a service. @mirror: it is one that may be copied. */
@@ -181,6 +196,24 @@ static __always_inline enum verdict split_request(const struct frame *f, bool mi
 	return verdict;
 }
 
+/* What a backend's packet is to become on its way to the client, as if from its service. */
+static __always_inline void depart_to_client(const struct service *s, const struct next_hop_entry *hop,
+					     const struct address *client, __be16 client_port, struct departure *ret)
+{
+	ret->hop = &hop->hop;
+	ret->reply = true;
+	ret->edit = EDIT_TUPLE;
+	ret->tuple.source = s->vip.address;
+	ret->tuple.source_port = s->vip.port;
+	ret->tuple.destination = *client;
+	ret->tuple.destination_port = client_port;
+}
+
+static __always_inline bool too_big_for_client(const struct packet *p, const struct next_hop_entry *hop)
+{
+	return hop->mtu && p->wire_bytes > hop->mtu;
+}
+
 /* A backend's packet on its way to the client; @client is where it goes. */
 static __always_inline enum verdict reply_to(const struct packet *p, __u32 service, __u32 backend,
 					     const struct address *client, __be16 client_port, struct departure *ret)
@@ -197,16 +230,10 @@ static __always_inline enum verdict reply_to(const struct packet *p, __u32 servi
 		return drop(service, DROP_TTL);
 	if (kind != NEXT_HOP_REACHABLE || !hop)
 		return drop(service, DROP_NO_NEXT_HOP);
-	ret->hop = &hop->hop;
 	ret->service = service;
 	ret->backend = backend;
-	ret->reply = true;
-	ret->edit = EDIT_TUPLE;
-	ret->tuple.source = s->vip.address;
-	ret->tuple.source_port = s->vip.port;
-	ret->tuple.destination = *client;
-	ret->tuple.destination_port = client_port;
-	if (hop->mtu && p->wire_bytes > hop->mtu) {
+	depart_to_client(s, hop, client, client_port, ret);
+	if (too_big_for_client(p, hop)) {
 		ret->mtu = hop->mtu;
 		drop(service, DROP_TOO_BIG);
 		return VERDICT_TOO_BIG;
@@ -313,8 +340,7 @@ static __always_inline __u32 service_of(const struct packet *p, __u32 seen)
 	struct service_key key = {};
 	__u32 *service;
 
-	if (s && p->destination_port == s->vip.port && p->protocol == s->vip.protocol &&
-	    address_same(&p->destination, &s->vip.address))
+	if (s && is_service_of(s, p))
 		return seen;
 	key.address = p->destination;
 	key.port = p->destination_port;

@@ -333,20 +333,23 @@ SEC("tc")
 int headgate_tc(struct __sk_buff *skb)
 {
 	struct scratch *space = scratch_space();
+	struct frame f = frame_of_skb(skb);
 	struct departure to = {};
-	struct frame f;
 	__u32 seen;
 
 	if (!space)
 		return TC_ACT_UNSPEC;
-	switch (glance((void *)(long)skb->data, (void *)(long)skb->data_end, &space->seen)) {
+	switch (glance(&f, &seen)) {
 	case SIGHT_STRANGER:
 		return TC_ACT_UNSPEC;
+	case SIGHT_PLAIN_REPLY:
 	case SIGHT_REPLY:
 		return go_on_in(skb, PART_REPLY);
 	default:
 		break;
 	}
+	/* Any number to the verifier, which would follow each one that it can be by itself. */
+	space->seen = seen;
 	seen = *(volatile __u32 *)&space->seen;
 	f = frame_pulled(skb, HEADERS_PULLED);
 	return carry_out(skb, &f, space, split(&f, false, seen, &space->packet, &to), &to);

@@ -5,9 +5,11 @@
  */
 #include "frame.h"
 #include "icmp.h"
+#include "plain_reply.h"
 
-enum { PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
+enum { PART_REQUEST, PART_REPLY, PART_RARE, PART_ICMP, PART_SHADOW, PARTS };
 
+int headgate_xdp_request(struct xdp_md *ctx);
 int headgate_xdp_reply(struct xdp_md *ctx);
 int headgate_xdp_rare(struct xdp_md *ctx);
 int headgate_xdp_icmp(struct xdp_md *ctx);
@@ -21,6 +23,7 @@ struct {
 } xdp_parts SEC(".maps") = {
 	.values =
 		{
+			[PART_REQUEST] = (void *)&headgate_xdp_request,
 			[PART_REPLY] = (void *)&headgate_xdp_reply,
 			[PART_RARE] = (void *)&headgate_xdp_rare,
 			[PART_ICMP] = (void *)&headgate_xdp_icmp,
@@ -47,20 +50,21 @@ static __always_inline int pass(struct xdp_md *ctx)
 }
 
 /* Makes room behind the Ethernet header, which moves to the front. 0 or -1. */
-static __always_inline int make_room(struct xdp_md *ctx, struct frame *f, struct scratch *space, __u32 room)
+static __always_inline int make_room(struct xdp_md *ctx, struct frame *f, struct link_header *link, __u32 room)
 {
-	if (link_header_save(f, &space->link) || bpf_xdp_adjust_head(ctx, -(int)room))
+	if (link_header_save(f, link) || bpf_xdp_adjust_head(ctx, -(int)room))
 		return -1;
 	*f = frame_of_xdp(ctx);
-	return link_header_put(f, &space->link);
+	return link_header_put(f, link);
 }
 
 /* The same for an outer header. Of an Ethernet header without tags nothing stays: its MACs are the next hop's, its type
  * is the outer packet's. */
-static __always_inline int make_outer_room(struct xdp_md *ctx, struct frame *f, struct scratch *space, __u32 room)
+static __always_inline int make_outer_room(struct xdp_md *ctx, struct frame *f, struct link_header *link,
+					   const struct packet *p, __u32 room)
 {
-	if (space->packet.l3 != sizeof(struct ethhdr))
-		return make_room(ctx, f, space, room);
+	if (p->l3 != sizeof(struct ethhdr))
+		return make_room(ctx, f, link, room);
 	if (bpf_xdp_adjust_head(ctx, -(int)room))
 		return -1;
 	f->data = (void *)(long)ctx->data;
@@ -70,10 +74,9 @@ static __always_inline int make_outer_room(struct xdp_md *ctx, struct frame *f, 
 }
 
 /* 0 or -1: there is no room, or a header is not where it was. */
-static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to)
+static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct link_header *link, const struct packet *p,
+				const struct departure *to)
 {
-	const struct packet *p = &space->packet;
-
 	if (to->edit == EDIT_DONE)
 		return 0;
 	if (to->edit == EDIT_TUPLE) {
@@ -85,7 +88,7 @@ static __always_inline int edit(struct xdp_md *ctx, struct frame *f, struct scra
 		return -1;
 	if (to->edit == EDIT_NONE)
 		return 0;
-	if (make_outer_room(ctx, f, space, outer_bytes(to)))
+	if (make_outer_room(ctx, f, link, p, outer_bytes(to)))
 		return -1;
 	return outer_write(f, p, to);
 }
@@ -108,7 +111,8 @@ static __always_inline int describe(struct xdp_md *ctx, const struct packet *p, 
 static __always_inline int send_with_copy(struct xdp_md *ctx, const struct frame *f, const struct packet *p,
 					  const struct departure *to)
 {
-	void *both = bpf_map_lookup_elem(&mirrors, &to->hop->ifindex);
+	__u32 out = to->hop->ifindex;
+	void *both = bpf_map_lookup_elem(&mirrors, &out);
 	bool in_pieces = bpf_xdp_get_buff_len(ctx) != (__u32)(f->end - f->data);
 
 	if (both && !in_pieces && f->bytes <= MIRROR_FRAME_BYTES && !describe(ctx, p, to))
@@ -117,24 +121,24 @@ static __always_inline int send_with_copy(struct xdp_md *ctx, const struct frame
 	return XDP_ABORTED;
 }
 
-/* Back out of the interface it came in by, or out of another one. */
-static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct scratch *space, const struct departure *to,
-				bool mirror)
+/* Back out of the interface it came in by, or out of another one. @link: room for what is behind the outer header. */
+static __always_inline int send(struct xdp_md *ctx, struct frame *f, struct link_header *link, const struct packet *p,
+				const struct departure *to, bool mirror)
 {
 	int action = XDP_TX;
 
-	if (edit(ctx, f, space, to) || forward_to(f, to->hop)) {
+	if (edit(ctx, f, link, p, to) || forward_to(f, to->hop)) {
 		drop(to->service, DROP_MALFORMED);
 		return XDP_DROP;
 	}
-	if (mirror && send_with_copy(ctx, f, &space->packet, to) == XDP_REDIRECT)
+	if (mirror && send_with_copy(ctx, f, p, to) == XDP_REDIRECT)
 		action = XDP_REDIRECT;
 	else if (to->hop->ifindex != ctx->ingress_ifindex)
 		action = bpf_redirect_map(&devices, to->hop->ifindex, XDP_DROP);
 	if (action == XDP_DROP)
 		drop(to->service, DROP_NO_NEXT_HOP);
 	else
-		count_departure(&space->packet, to);
+		count_departure(p, to);
 	return action;
 }
 
@@ -188,7 +192,7 @@ static __always_inline int answer_with_too_big(struct xdp_md *ctx, struct frame 
 	if (bpf_xdp_adjust_tail(ctx, (int)(p->l3 + QUOTE_BYTES) - (int)bpf_xdp_get_buff_len(ctx)))
 		return XDP_DROP;
 	*f = frame_of_xdp(ctx);
-	if (make_room(ctx, f, space, too_big_room(p)) || too_big_write(f, p, to->mtu, sum))
+	if (make_room(ctx, f, &space->link, too_big_room(p)) || too_big_write(f, p, to->mtu, sum))
 		return XDP_DROP;
 	count_too_big(to->service);
 	return XDP_TX;
@@ -230,7 +234,7 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 	switch (verdict) {
 	case VERDICT_SEND:
 	case VERDICT_MIRROR:
-		return send(ctx, f, space, to, verdict == VERDICT_MIRROR);
+		return send(ctx, f, &space->link, &space->packet, to, verdict == VERDICT_MIRROR);
 	case VERDICT_RESET:
 		return answer_with_reset(ctx, &space->packet);
 	case VERDICT_ACKNOWLEDGE:
@@ -261,8 +265,107 @@ static __always_inline int carry_out(struct xdp_md *ctx, struct frame *f, struct
 	}
 }
 
+/* The short way, in each mode by itself. -1: it is not for this packet, to which nothing has been done. */
+static __always_inline int go_in_mode(struct xdp_md *ctx, struct frame *f, const struct packet *p,
+				      const struct service *s, __u32 service, enum forward_mode mode)
+{
+	struct departure to = {.service = service};
+	struct link_header link;
+
+	return plain_split(f, p, s, mode, &to) ? send(ctx, f, &link, p, &to, false) : -1;
+}
+
+static __always_inline int go_plain(struct xdp_md *ctx, struct frame *f, bool ipv6, __u32 service)
+{
+	struct service *s = bpf_map_lookup_elem(&services, &service);
+	struct packet p = {};
+
+	if (!s || !plain_parse(f, ipv6, &p) || !plain_is_for(s, &p))
+		return -1;
+	switch (s->mode) {
+	case FORWARD_NAT:
+		return go_in_mode(ctx, f, &p, s, service, FORWARD_NAT);
+	case FORWARD_DNAT:
+		return go_in_mode(ctx, f, &p, s, service, FORWARD_DNAT);
+	case FORWARD_L2DSR:
+		return go_in_mode(ctx, f, &p, s, service, FORWARD_L2DSR);
+	case FORWARD_IPIP:
+		return go_in_mode(ctx, f, &p, s, service, FORWARD_IPIP);
+	case FORWARD_GUE:
+		return go_in_mode(ctx, f, &p, s, service, FORWARD_GUE);
+	default:
+		return -1;
+	}
+}
+
+static __always_inline int go_back_in_mode(struct xdp_md *ctx, struct frame *f, const struct packet *p,
+					   enum forward_mode mode, __u32 endpoint)
+{
+	struct departure to = {};
+	struct link_header link;
+
+	return plain_split_reply(f, p, mode, endpoint, &to) ? send(ctx, f, &link, p, &to, false) : -1;
+}
+
+static __always_inline int go_back_plain(struct xdp_md *ctx, struct frame *f, bool ipv6)
+{
+	struct service_key key = {};
+	struct reply_origin *origin;
+	struct packet p = {};
+
+	if (!plain_parse(f, ipv6, &p))
+		return -1;
+	key.address = p.source;
+	key.port = p.source_port;
+	key.protocol = p.protocol;
+	origin = bpf_map_lookup_elem(&reply_origins, &key);
+	if (!origin)
+		return -1;
+	if (origin->mode == FORWARD_NAT)
+		return go_back_in_mode(ctx, f, &p, FORWARD_NAT, origin->backend);
+	if (origin->mode == FORWARD_DNAT)
+		return go_back_in_mode(ctx, f, &p, FORWARD_DNAT, origin->backend);
+	return -1;
+}
+
+static __always_inline int go_on_as_request(struct xdp_md *ctx, __u32 seen)
+{
+	struct scratch *space = scratch_space();
+
+	if (!space)
+		return pass(ctx);
+	space->seen = seen;
+	return go_on_in(ctx, PART_REQUEST);
+}
+
+/* The first look, and the short ways. */
 SEC("xdp")
 int headgate_xdp(struct xdp_md *ctx)
+{
+	struct frame f = frame_in_place(ctx);
+	__u32 seen;
+	int action;
+
+	switch (glance(&f, &seen)) {
+	case SIGHT_STRANGER:
+		return pass(ctx);
+	case SIGHT_REQUEST:
+		action = seen & SEEN_IPV6 ? go_plain(ctx, &f, true, seen & SEEN_SERVICE)
+					  : go_plain(ctx, &f, false, seen & SEEN_SERVICE);
+		return action >= 0 ? action : go_on_as_request(ctx, seen);
+	case SIGHT_PLAIN_REPLY:
+		action = seen & SEEN_IPV6 ? go_back_plain(ctx, &f, true) : go_back_plain(ctx, &f, false);
+		return action >= 0 ? action : go_on_in(ctx, PART_REPLY);
+	case SIGHT_REPLY:
+		return go_on_in(ctx, PART_REPLY);
+	default:
+		return go_on_as_request(ctx, seen);
+	}
+}
+
+/* What comes from a client, and is not so plain. */
+SEC("xdp")
+int headgate_xdp_request(struct xdp_md *ctx)
 {
 	struct scratch *space = scratch_space();
 	struct departure to = {};
@@ -271,16 +374,8 @@ int headgate_xdp(struct xdp_md *ctx)
 
 	if (!space)
 		return pass(ctx);
-	switch (glance((void *)(long)ctx->data, (void *)(long)ctx->data_end, &space->seen)) {
-	case SIGHT_STRANGER:
-		return pass(ctx);
-	case SIGHT_REPLY:
-		return go_on_in(ctx, PART_REPLY);
-	default:
-		break;
-	}
 	seen = *(volatile __u32 *)&space->seen;
-	f = seen & SEEN_IN_PLACE ? frame_in_place(ctx) : frame_of_xdp(ctx);
+	f = seen & SEEN_WHOLE ? frame_in_place(ctx) : frame_of_xdp(ctx);
 	return carry_out(ctx, &f, space, split(&f, false, seen, &space->packet, &to), &to);
 }
 

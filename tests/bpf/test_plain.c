@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The short way of the XDP hook does what the whole way does. A frame with a VLAN tag is never plain: what becomes of
+ * the same connection with a tag on each frame and without is compared, and all that is kept and counted of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "hash.h"
+
+#define TAG_AT 12
+#define STEPS_MAX 32
+#define CLIENT_AT 1000U /* where both sides' sequence numbers begin */
+#define SERVER_AT 5000U
+#define OK_LINE "HTTP/1.1 200 OK\r\n\r\n"
+
+struct step {
+	bool reply;
+	__u8 flags;
+	__u32 at; /* bytes that its side has sent before */
+	__u32 acknowledged;
+	__u16 payload_bytes;
+	const char *payload;
+	__u8 traffic_class;
+	__u8 hops;
+};
+
+/* A connection as it may go, with what is told apart: requests in parts, repeated segments, late ones, an end. */
+static const struct step tcp_steps[] = {
+	{.flags = SYN},
+	{.reply = true, .flags = SYN | ACK, .acknowledged = 1},
+	{.flags = ACK, .at = 1, .acknowledged = 1},
+	{.flags = ACK, .at = 1, .acknowledged = 1, .payload_bytes = 300, .traffic_class = 0xb8},
+	{.flags = ACK, .at = 301, .acknowledged = 1, .payload_bytes = 20, .traffic_class = 3},
+	{.flags = ACK, .at = 1, .acknowledged = 1, .payload_bytes = 300},
+	{.reply = true, .flags = ACK, .at = 1, .acknowledged = 321},
+	{.reply = true, .flags = ACK, .at = 1, .acknowledged = 321, .payload = OK_LINE},
+	{.reply = true, .flags = ACK, .at = 20, .acknowledged = 321, .payload_bytes = 900, .traffic_class = 1},
+	{.reply = true, .flags = ACK, .at = 1, .acknowledged = 321, .payload = OK_LINE},
+	{.flags = ACK, .at = 321, .acknowledged = 920, .hops = 40},
+	{.flags = ACK, .at = 321, .acknowledged = 920, .payload_bytes = 1},
+	{.reply = true, .flags = ACK, .at = 920, .acknowledged = 322, .payload_bytes = 7, .hops = 62},
+	{.flags = ACK, .at = 322, .acknowledged = 927, .hops = 63}, /* has no hop left */
+	{.flags = ACK, .at = 322, .acknowledged = 927, .hops = 62},
+	{.reply = true, .flags = ACK, .at = 927, .acknowledged = 322, .hops = 63},
+	{.flags = FIN | ACK, .at = 322, .acknowledged = 927},
+	{.reply = true, .flags = ACK, .at = 927, .acknowledged = 323, .payload_bytes = 5},
+	{.reply = true, .flags = FIN | ACK, .at = 932, .acknowledged = 323},
+	{.flags = ACK, .at = 323, .acknowledged = 933},
+	{.flags = RST, .at = 323},
+};
+
+static const struct step udp_steps[] = {
+	{.payload_bytes = 100},
+	{.reply = true, .payload_bytes = 30},
+	{.payload_bytes = 0, .traffic_class = 0xb9},
+	{.payload_bytes = 1400},
+	{.reply = true, .payload_bytes = 900, .hops = 9},
+};
+
+/* What is kept and counted of a connection, without times. */
+struct kept {
+	enum outcome outcome[STEPS_MAX];
+	struct frame out[STEPS_MAX];
+	struct flow half_open, established;
+	struct source_port port;
+	struct sampled_flow sampled;
+	struct backend_counters traffic;
+	struct measurements measured;
+	struct service_counters service;
+};
+
+static bool replies_come_by(__u32 service)
+{
+	return world_mode(service) == FORWARD_NAT || world_mode(service) == FORWARD_DNAT;
+}
+
+static struct segment segment_of(__u32 service, __u32 backend, const struct step *step)
+{
+	struct segment s = step->reply ? world_reply(service, backend) : world_request(service);
+
+	s.flags = step->flags;
+	s.sequence = (step->reply ? SERVER_AT : CLIENT_AT) + step->at;
+	s.acknowledged = (step->reply ? CLIENT_AT : SERVER_AT) + step->acknowledged;
+	s.payload_bytes = step->payload ? strlen(step->payload) : step->payload_bytes;
+	s.payload = step->payload;
+	s.traffic_class = step->traffic_class;
+	s.hops = step->hops;
+	return s;
+}
+
+static void tag(struct frame *f)
+{
+	memmove(f->data + TAG_AT + VLAN_BYTES, f->data + TAG_AT, f->bytes - TAG_AT);
+	put16(f->data + TAG_AT, 0x8100);
+	put16(f->data + TAG_AT + 2, 7);
+	f->bytes += VLAN_BYTES;
+}
+
+static void untag(struct frame *f)
+{
+	assert_int_equal(get16(f->data + TAG_AT), 0x8100);
+	memmove(f->data + TAG_AT, f->data + TAG_AT + VLAN_BYTES, f->bytes - TAG_AT - VLAN_BYTES);
+	f->bytes -= VLAN_BYTES;
+}
+
+static void forget_histogram_times(struct histogram *h)
+{
+	h->sum_ns = 0;
+	memset(h->bucket, 0, sizeof(h->bucket));
+}
+
+static void keep(struct fixture *f, __u32 service, __u32 backend, struct kept *ret)
+{
+	const char *client = world_is_ipv6(service) ? CLIENT6 : CLIENT4;
+	struct flow_key key = world_flow_key(service, client, CLIENT_PORT);
+	struct connection c = {.fixture = f,
+			       .service = service,
+			       .backend = backend,
+			       .client_port = CLIENT_PORT,
+			       .source_port = SOURCE_PORT};
+
+	connection_half_open(&c, &ret->half_open);
+	connection_established(&c, &ret->established);
+	if (world_mode(service) == FORWARD_NAT)
+		connection_port(&c, &ret->port);
+	map_get(f->sampled_flows, &key, &ret->sampled);
+	ret->traffic = fixture_backend_counters(f, backend);
+	ret->measured = fixture_measurements(f, backend);
+	ret->service = fixture_service_counters(f, service);
+	ret->half_open.seen = ret->half_open.opened = ret->established.seen = ret->established.opened = 0;
+	ret->port.seen = ret->sampled.seen = 0;
+	ret->port.server.opened_ns = ret->sampled.server.opened_ns = 0;
+	ret->port.server.request_ns = !!ret->port.server.request_ns;
+	ret->sampled.server.request_ns = !!ret->sampled.server.request_ns;
+	forget_histogram_times(&ret->measured.handshake);
+	forget_histogram_times(&ret->measured.first_byte);
+	forget_histogram_times(&ret->measured.duration);
+}
+
+/* The first @count steps. */
+static void run_steps(struct fixture *f, __u32 service, __u32 backend, const struct step *steps, size_t count,
+		      bool tagged, struct kept *ret)
+{
+	struct frame in;
+
+	memset(ret, 0, sizeof(*ret));
+	fixture_reset(f);
+	for (size_t i = 0; i < count; i++) {
+		struct segment s = segment_of(service, backend, &steps[i]);
+
+		if (steps[i].reply && !replies_come_by(service))
+			continue;
+		frame_build(&s, &in);
+		if (tagged)
+			tag(&in);
+		ret->outcome[i] = fixture_run(f, &in, &ret->out[i]);
+		if (tagged)
+			untag(&ret->out[i]);
+	}
+	keep(f, service, backend, ret);
+}
+
+static bool same(__u32 service, size_t count, const struct kept *plain, const struct kept *whole)
+{
+	bool same = true;
+
+	for (size_t i = 0; i < count; i++) {
+		if (plain->outcome[i] == whole->outcome[i] && frame_equal(&plain->out[i], &whole->out[i]))
+			continue;
+		fprintf(stderr, "service %u, step %zu: %d, and not %d\n", service, i, plain->outcome[i],
+			whole->outcome[i]);
+		frame_print_difference(&plain->out[i], &whole->out[i]);
+		same = false;
+	}
+#define SAME(what)                                                                                                     \
+	if (memcmp(&plain->what, &whole->what, sizeof(plain->what)) != 0) {                                            \
+		fprintf(stderr, "service %u after %zu steps: another " #what "\n", service, count);                    \
+		same = false;                                                                                          \
+	}
+	SAME(half_open)
+	SAME(established)
+	SAME(port)
+	SAME(sampled)
+	SAME(traffic)
+	SAME(measured)
+	SAME(service)
+#undef SAME
+	return same;
+}
+
+/* As the daemon does where no other end has the place, which is what the short way needs. */
+static void name_service(struct fixture *f, __u32 service)
+{
+	struct service s = world_service_get(f, service);
+	static struct known_ends known;
+	__u32 zero = 0;
+
+	assert_true(map_get(f->known_ends, &zero, &known));
+	known.end[hash_end(address_fold(&s.vip.address), s.vip.port, s.vip.protocol)] = service;
+	map_set(f->known_ends, &zero, &known);
+}
+
+/* After each step, since later ones may hide what an earlier one left. */
+static size_t compare_ways(struct fixture *f, __u32 service, __u32 backend)
+{
+	static struct kept plain, whole;
+	const struct step *steps = world_is_udp(service) ? udp_steps : tcp_steps;
+	size_t count = world_is_udp(service) ? sizeof(udp_steps) / sizeof(*steps) : sizeof(tcp_steps) / sizeof(*steps);
+	size_t wrong = 0;
+
+	name_service(f, service);
+	for (size_t i = 1; i <= count; i++) {
+		run_steps(f, service, backend, steps, i, false, &plain);
+		run_steps(f, service, backend, steps, i, true, &whole);
+		wrong += !same(service, i, &plain, &whole);
+	}
+	return wrong;
+}
+
+static void settled_connections_fare_alike_in_every_mode(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= WORLD_LAST; service = world_next(service))
+		wrong += compare_ways(*state, service, service);
+	assert_int_equal(wrong, 0);
+}
+
+static void tracked_connections_fare_alike_in_every_mode(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= DNAT6_UDP; service = world_next(service)) {
+		world_track(*state, service, SECOND(service), service);
+		wrong += compare_ways(*state, service, SECOND(service));
+		world_settle(*state, service, service);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void connections_that_are_not_measured_fare_alike(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= DNAT6_UDP; service = world_next(service)) {
+		if (world_mode(service) != FORWARD_DNAT)
+			continue;
+		world_set_measure_mask(*state, service, ~0U);
+		wrong += compare_ways(*state, service, service);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void connections_of_clients_with_affinity_fare_alike(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= WORLD_LAST; service = world_next(service)) {
+		struct service s = world_service_get(*state, service);
+
+		s.flags |= SERVICE_CLIENT_AFFINITY;
+		world_service_set(*state, service, &s);
+		wrong += compare_ways(*state, service, service);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void links_too_small_are_told_alike(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= WORLD_LAST; service = world_next(service)) {
+		world_set_mtu(*state, service, 360);
+		wrong += compare_ways(*state, service, service);
+		world_set_mtu(*state, service, 0);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* Takes a program of the whole way out, so that what needs it passes. Return: it. */
+static int take_part(struct fixture *f, __u32 part)
+{
+	int parts = fixture_map(f, "xdp_parts");
+	__u32 id = 0;
+
+	assert_true(map_get(parts, &part, &id));
+	assert_int_equal(bpf_map_delete_elem(parts, &part), 0);
+	return bpf_prog_get_fd_by_id(id);
+}
+
+static void put_part(struct fixture *f, __u32 part, int program)
+{
+	map_set(fixture_map(f, "xdp_parts"), &part, &program);
+	close(program);
+}
+
+/* Return: how many of the steps from @from were not forwarded without the whole way, once it had done those before. */
+static size_t short_of(struct fixture *f, __u32 service, size_t from, size_t to)
+{
+	static struct kept kept;
+	size_t wrong = 0;
+	struct frame in;
+	int part[2];
+
+	name_service(f, service);
+	run_steps(f, service, service, tcp_steps, from, false, &kept);
+	for (__u32 i = 0; i < 2; i++)
+		part[i] = take_part(f, i);
+	for (size_t i = from; i < to; i++) {
+		struct segment s = segment_of(service, service, &tcp_steps[i]);
+
+		if (tcp_steps[i].reply && !replies_come_by(service))
+			continue;
+		frame_build(&s, &in);
+		if (fixture_run(f, &in, &kept.out[i]) == SENT)
+			continue;
+		fprintf(stderr, "service %u: step %zu took the whole way\n", service, i);
+		wrong++;
+	}
+	for (__u32 i = 0; i < 2; i++)
+		put_part(f, i, part[i]);
+	return wrong;
+}
+
+static void what_is_within_a_connection_takes_the_short_way(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= WORLD_LAST; service = world_next(service))
+		if (!world_is_udp(service))
+			wrong += short_of(*state, service, 3, 13);
+	assert_int_equal(wrong, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(settled_connections_fare_alike_in_every_mode, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(tracked_connections_fare_alike_in_every_mode, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(connections_that_are_not_measured_fare_alike, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(connections_of_clients_with_affinity_fare_alike, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(links_too_small_are_told_alike, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(what_is_within_a_connection_takes_the_short_way, world_setup,
+						world_teardown),
+	};
+
+	fixture_hook = HOOK_XDP;
+	return cmocka_run_group_tests_name("xdp", tests, NULL, NULL);
+}
