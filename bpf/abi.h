@@ -51,9 +51,11 @@ _Static_assert(sizeof(struct service_key) == 20, "ABI");
 
 /*
  * Ends that packets may be ours by: services' addresses and ports, and those of backends that answer here. Each is at
- * hash_end(): a service's id, if no other end is there; END_LOOK_UP, if it takes a closer look; 0: nobody.
+ * hash_end(): if no other end is there a service's id, or END_BACKEND and a backend's that answers here in nat or dnat;
+ * END_LOOK_UP, if it takes a closer look; 0: nobody.
  */
 #define ENDS 65536U
+#define END_BACKEND 0x8000U
 #define END_LOOK_UP 0xffffU
 struct known_ends {
 	__u16 end[ENDS];

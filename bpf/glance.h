@@ -36,14 +36,14 @@ struct plain_ends {
 enum sight {
 	SIGHT_STRANGER,    /* passes, without a closer look */
 	SIGHT_REQUEST,     /* from a client, and so plain that the short way may do */
-	SIGHT_PLAIN_REPLY, /* comes from a backend, if it is anything of ours, and is as plain */
+	SIGHT_PLAIN_REPLY, /* comes from a backend that is named, and is as plain */
 	SIGHT_REPLY,       /* comes from a backend, if it is anything of ours */
 	SIGHT_OTHER,       /* takes a closer look */
 };
 
 /* What is known of one that takes a closer look. */
 enum seen {
-	SEEN_SERVICE = 0xffff,    /* that it is for, if it is for one; END_LOOK_UP: any */
+	SEEN_END = 0xffff,        /* as struct known_ends has it: the destination's, or the source's of a reply */
 	SEEN_WHOLE = 1 << 16,     /* the frame that was glanced at is all of it */
 	SEEN_NO_SHADOW = 1 << 17, /* it does not come from one */
 	SEEN_IPV6 = 1 << 18,
@@ -114,7 +114,7 @@ static __always_inline enum sight glance(const struct frame *f, __u32 *ret)
 	struct ethhdr *eth = f->data;
 	struct plain_ends ends;
 	bool may_shadow, plain;
-	__u32 to, flags;
+	__u32 to, from, flags;
 
 	*ret = SEEN_NOTHING;
 	if (!known || !guard || !ends_of(eth, f->end, &ends))
@@ -125,10 +125,11 @@ static __always_inline enum sight glance(const struct frame *f, __u32 *ret)
 	plain = ends.bytes <= f->bytes - sizeof(*eth);
 	flags = eth->h_proto == bpf_htons(ETH_P_IPV6) ? SEEN_IPV6 : 0;
 	if (!to && !may_shadow) {
-		if (!end_at(known, ends.source, ends.source_port, ends.protocol))
+		from = end_at(known, ends.source, ends.source_port, ends.protocol);
+		if (!from)
 			return SIGHT_STRANGER;
-		*ret = flags;
-		return plain ? SIGHT_PLAIN_REPLY : SIGHT_REPLY;
+		*ret = flags | from;
+		return plain && from & END_BACKEND ? SIGHT_PLAIN_REPLY : SIGHT_REPLY;
 	}
 	flags |= to | (plain ? SEEN_WHOLE : 0);
 	*ret = may_shadow ? flags : flags | SEEN_NO_SHADOW;

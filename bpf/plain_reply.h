@@ -31,23 +31,13 @@ static __always_inline bool plain_nat_client(const struct packet *p, __u32 endpo
 	return true;
 }
 
-static __always_inline bool plain_dnat_client(const struct packet *p, __u32 endpoint, struct plain_client *ret)
+static __always_inline void plain_dnat_client(const struct packet *p, __u32 service, __u32 endpoint,
+					      struct plain_client *ret)
 {
-	struct backend *b = bpf_map_lookup_elem(&backends, &endpoint);
-
-	if (!b)
-		return false;
 	ret->address = p->destination;
 	ret->client_port = p->destination_port;
-	ret->service = b->service;
+	ret->service = service;
 	ret->backend = endpoint;
-	return true;
-}
-
-static __always_inline bool plain_client_of(const struct packet *p, enum forward_mode mode, __u32 endpoint,
-					    struct plain_client *ret)
-{
-	return mode == FORWARD_NAT ? plain_nat_client(p, endpoint, ret) : plain_dnat_client(p, endpoint, ret);
 }
 
 static __always_inline void plain_reply_traces(const struct frame *f, const struct packet *p, const struct service *s,
@@ -70,39 +60,40 @@ static __always_inline bool plain_is_compared(const struct service *s, const str
 	return s->flags & SERVICE_SHADOW && (p->protocol == IPPROTO_UDP || p->payload_bytes);
 }
 
-/* The same, before it is known whose reply it is: its endpoint is some service's, and most often that one's alone. */
-static __always_inline bool plain_may_be_compared(const struct packet *p, __u32 endpoint)
+/* False: somebody else's, or there is more to be done: most often its endpoint is one service's alone. */
+static __always_inline bool plain_is_from(const struct service *s, const struct backend *b, const struct packet *p)
 {
-	struct backend *b = bpf_map_lookup_elem(&backends, &endpoint);
-	__u32 service = b ? b->service : 0;
-	struct service *s = bpf_map_lookup_elem(&services, &service);
-
-	return s && plain_is_compared(s, p);
+	return p->source_port == b->port && p->protocol == s->vip.protocol && address_same(&p->source, &b->address) &&
+	       plain_is_within(p) && !plain_is_compared(s, p);
 }
 
 /**
  * plain_split_reply - decide a reply that nothing else has to be done to
  * @p: plain_parse()
- * @mode, @endpoint: of whom it comes from; the mode is known beforehand
- * @ret: zeroed; how it leaves
+ * @endpoint, @s, @mode: whom it comes from; that one's service, and its mode, which is known beforehand
+ * @ret: zeroed but for that service; how it leaves
  */
-static __always_inline bool plain_split_reply(const struct frame *f, const struct packet *p, enum forward_mode mode,
-					      __u32 endpoint, struct departure *ret)
+static __always_inline bool plain_split_reply(const struct frame *f, const struct packet *p, const struct service *s,
+					      enum forward_mode mode, __u32 endpoint, struct departure *ret)
 {
 	const struct next_hop_entry *hop = NULL;
 	struct plain_client client = {};
-	struct service *s;
 	__u32 service;
 
-	if (!plain_is_within(p) || plain_may_be_compared(p, endpoint) || !plain_client_of(p, mode, endpoint, &client))
-		return false;
-	service = client.service;
-	s = bpf_map_lookup_elem(&services, &service);
-	if (!s || plain_is_compared(s, p))
-		return false;
+	if (mode == FORWARD_DNAT) {
+		plain_dnat_client(p, ret->service, endpoint, &client);
+	} else {
+		/* Several services may share its ports. */
+		if (!plain_nat_client(p, endpoint, &client))
+			return false;
+		service = client.service;
+		s = bpf_map_lookup_elem(&services, &service);
+		if (!s || plain_is_compared(s, p))
+			return false;
+	}
 	if (client_hop(&client.address, &hop) != NEXT_HOP_REACHABLE || !hop || too_big_for_client(p, hop))
 		return false;
-	ret->service = service;
+	ret->service = client.service;
 	ret->backend = client.backend;
 	depart_to_client(s, hop, &client.address, client.client_port, ret);
 	plain_reply_traces(f, p, s, mode, &client);

@@ -381,7 +381,7 @@ static __always_inline enum verdict split(const struct frame *f, bool whole, __u
 		return VERDICT_RARE;
 	if (whole && p->fragment == FRAGMENT_LATER)
 		return split_fragment(f, p, ret);
-	service = service_of(p, seen & SEEN_SERVICE);
+	service = service_of(p, seen & SEEN_END);
 	if (!service) {
 		key.address = p->source;
 		key.port = p->source_port;

@@ -299,32 +299,29 @@ static __always_inline int go_plain(struct xdp_md *ctx, struct frame *f, bool ip
 }
 
 static __always_inline int go_back_in_mode(struct xdp_md *ctx, struct frame *f, const struct packet *p,
-					   enum forward_mode mode, __u32 endpoint)
+					   const struct service *s, __u32 service, enum forward_mode mode,
+					   __u32 endpoint)
 {
-	struct departure to = {};
+	struct departure to = {.service = service};
 	struct link_header link;
 
-	return plain_split_reply(f, p, mode, endpoint, &to) ? send(ctx, f, &link, p, &to, false) : -1;
+	return plain_split_reply(f, p, s, mode, endpoint, &to) ? send(ctx, f, &link, p, &to, false) : -1;
 }
 
-static __always_inline int go_back_plain(struct xdp_md *ctx, struct frame *f, bool ipv6)
+/* @endpoint: as glance() has named it; no backend: it takes the whole way. */
+static __always_inline int go_back_plain(struct xdp_md *ctx, struct frame *f, bool ipv6, __u32 endpoint)
 {
-	struct service_key key = {};
-	struct reply_origin *origin;
+	struct backend *b = bpf_map_lookup_elem(&backends, &endpoint);
+	__u32 service = b ? b->service : 0;
+	struct service *s = bpf_map_lookup_elem(&services, &service);
 	struct packet p = {};
 
-	if (!plain_parse(f, ipv6, &p))
+	if (!b || !s || !plain_parse(f, ipv6, &p) || !plain_is_from(s, b, &p))
 		return -1;
-	key.address = p.source;
-	key.port = p.source_port;
-	key.protocol = p.protocol;
-	origin = bpf_map_lookup_elem(&reply_origins, &key);
-	if (!origin)
-		return -1;
-	if (origin->mode == FORWARD_NAT)
-		return go_back_in_mode(ctx, f, &p, FORWARD_NAT, origin->backend);
-	if (origin->mode == FORWARD_DNAT)
-		return go_back_in_mode(ctx, f, &p, FORWARD_DNAT, origin->backend);
+	if (s->mode == FORWARD_NAT)
+		return go_back_in_mode(ctx, f, &p, s, service, FORWARD_NAT, endpoint);
+	if (s->mode == FORWARD_DNAT)
+		return go_back_in_mode(ctx, f, &p, s, service, FORWARD_DNAT, endpoint);
 	return -1;
 }
 
@@ -350,11 +347,12 @@ int headgate_xdp(struct xdp_md *ctx)
 	case SIGHT_STRANGER:
 		return pass(ctx);
 	case SIGHT_REQUEST:
-		action = seen & SEEN_IPV6 ? go_plain(ctx, &f, true, seen & SEEN_SERVICE)
-					  : go_plain(ctx, &f, false, seen & SEEN_SERVICE);
+		action = seen & SEEN_IPV6 ? go_plain(ctx, &f, true, seen & SEEN_END)
+					  : go_plain(ctx, &f, false, seen & SEEN_END);
 		return action >= 0 ? action : go_on_as_request(ctx, seen);
 	case SIGHT_PLAIN_REPLY:
-		action = seen & SEEN_IPV6 ? go_back_plain(ctx, &f, true) : go_back_plain(ctx, &f, false);
+		action = seen & SEEN_IPV6 ? go_back_plain(ctx, &f, true, seen & SEEN_END & ~END_BACKEND)
+					  : go_back_plain(ctx, &f, false, seen & SEEN_END & ~END_BACKEND);
 		return action >= 0 ? action : go_on_in(ctx, PART_REPLY);
 	case SIGHT_REPLY:
 		return go_on_in(ctx, PART_REPLY);

@@ -206,14 +206,14 @@ static bool has_ends(enum datapath_map map)
 /* The end is known before the key is there, and until it no longer is. */
 static int update_end(struct datapath *dp, enum datapath_map map, const void *key, const void *value)
 {
-	uint32_t service = datapath_service_of_end(map, value);
+	uint32_t named = datapath_name_of_end(map, value);
 	int error;
 
 	if (bpf_map_update_elem(dp->map_fd[map], key, value, BPF_EXIST) == 0) {
-		known_change(&dp->known, dp->known_ends, key, service);
+		known_change(&dp->known, dp->known_ends, key, named);
 		return 0;
 	}
-	known_add(&dp->known, dp->known_ends, key, service);
+	known_add(&dp->known, dp->known_ends, key, named);
 	error = bpf_map_update_elem(dp->map_fd[map], key, value, BPF_ANY) ? -errno : 0;
 	if (error)
 		known_remove(&dp->known, dp->known_ends, key);

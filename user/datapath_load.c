@@ -233,7 +233,7 @@ static void know_ends(struct datapath *dp, enum datapath_map map)
 
 	while (datapath_next_key(dp, map, previous, &key) == 0) {
 		if (datapath_lookup(dp, map, &key, &value) == 0)
-			known_add(&dp->known, dp->known_ends, &key, datapath_service_of_end(map, &value));
+			known_add(&dp->known, dp->known_ends, &key, datapath_name_of_end(map, &value));
 		previous = &key;
 	}
 }

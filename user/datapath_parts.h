@@ -32,10 +32,17 @@ struct datapath {
 /* Bytes of an array that is mapped, with room for ids 0..n: id 0 is never used. */
 size_t datapath_array_bytes(size_t value_bytes, uint32_t entries);
 
-/* Whose a key of MAP_VIPS or MAP_REPLY_ORIGINS is: a service's, by its id; 0: a backend's. */
-static inline uint32_t datapath_service_of_end(enum datapath_map map, const void *value)
+/* Whose a key of MAP_VIPS or MAP_REPLY_ORIGINS is, as known_add() takes it. A shadow's end is nobody's to speed up. */
+static inline uint32_t datapath_name_of_end(enum datapath_map map, const void *value)
 {
-	return map == MAP_VIPS ? *(const uint32_t *)value : 0;
+	const struct reply_origin *origin = value;
+	const uint32_t *service = value;
+
+	if (map == MAP_VIPS)
+		return *service < END_BACKEND ? *service : 0;
+	if (origin->mode == FORWARD_SHADOW || origin->backend >= END_BACKEND - 1)
+		return 0;
+	return END_BACKEND | origin->backend;
 }
 
 /**

@@ -16,12 +16,12 @@ struct known {
 /**
  * known_add - an end has come
  * @ends: for the programs
- * @service: whose address and port it is; 0: a backend's
+ * @named: whose it is, as struct known_ends has it; 0: that is to be looked up
  */
-void known_add(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t service);
+void known_add(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t named);
 
-/* One that had come is another service's now. */
-void known_change(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t service);
+/* One that had come is another's now. */
+void known_change(struct known *k, struct known_ends *ends, const struct service_key *end, uint32_t named);
 
 /* One that had come has gone. */
 void known_remove(struct known *k, struct known_ends *ends, const struct service_key *end);

@@ -37,7 +37,7 @@ static struct service_key end_of(__u32 address, uint16_t port)
 	};
 }
 
-/* As the programs see it: 0, a service's id, or END_LOOK_UP. */
+/* As the programs see it: see struct known_ends. */
 static __u32 known_as(const struct service_key *end)
 {
 	static struct known_ends known;
@@ -79,15 +79,15 @@ static void an_end_is_known_while_it_is_there_and_after_a_restart(void **state)
 	set_vip(dp, &vip, 2); /* another one takes its place */
 	assert_int_equal(known_as(&vip), 2);
 	assert_int_equal(datapath_update(dp, MAP_REPLY_ORIGINS, &backend, &origin), 0);
-	assert_int_equal(known_as(&backend), END_LOOK_UP);
+	assert_int_equal(known_as(&backend), END_BACKEND | 1);
 	datapath_close(dp);
 	assert_int_equal(known_as(&vip), 2);
 	dp = own_datapath(&limits);
 	assert_int_equal(known_as(&vip), 2);
-	assert_int_equal(known_as(&backend), END_LOOK_UP);
+	assert_int_equal(known_as(&backend), END_BACKEND | 1);
 	assert_int_equal(datapath_delete(dp, MAP_VIPS, &vip), 0);
 	assert_int_equal(known_as(&vip), 0);
-	assert_int_equal(known_as(&backend), END_LOOK_UP);
+	assert_int_equal(known_as(&backend), END_BACKEND | 1);
 	assert_int_equal(datapath_delete(dp, MAP_REPLY_ORIGINS, &backend), 0);
 	assert_int_equal(known_as(&backend), 0);
 	datapath_close(dp);

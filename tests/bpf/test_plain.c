@@ -199,16 +199,28 @@ static bool same(__u32 service, size_t count, const struct kept *plain, const st
 	return same;
 }
 
-/* As the daemon does where no other end has the place, which is what the short way needs. */
-static void name_service(struct fixture *f, __u32 service)
+static void name_end(struct fixture *f, const struct service_key *end, __u32 name)
 {
-	struct service s = world_service_get(f, service);
 	static struct known_ends known;
 	__u32 zero = 0;
 
 	assert_true(map_get(f->known_ends, &zero, &known));
-	known.end[hash_end(address_fold(&s.vip.address), s.vip.port, s.vip.protocol)] = service;
+	known.end[hash_end(address_fold(&end->address), end->port, end->protocol)] = name;
 	map_set(f->known_ends, &zero, &known);
+}
+
+/* As the daemon does where no other end has the place, which is what the short way needs. */
+static void name_ends(struct fixture *f, __u32 service, __u32 backend)
+{
+	struct service s = world_service_get(f, service);
+	struct service_key end = {
+		.address = address_of(world_backend_address(backend)),
+		.port = htons(BACKEND_PORT),
+		.protocol = s.vip.protocol,
+	};
+
+	name_end(f, &s.vip, service);
+	name_end(f, &end, END_BACKEND | backend);
 }
 
 /* After each step, since later ones may hide what an earlier one left. */
@@ -219,7 +231,7 @@ static size_t compare_ways(struct fixture *f, __u32 service, __u32 backend)
 	size_t count = world_is_udp(service) ? sizeof(udp_steps) / sizeof(*steps) : sizeof(tcp_steps) / sizeof(*steps);
 	size_t wrong = 0;
 
-	name_service(f, service);
+	name_ends(f, service, backend);
 	for (size_t i = 1; i <= count; i++) {
 		run_steps(f, service, backend, steps, i, false, &plain);
 		run_steps(f, service, backend, steps, i, true, &whole);
@@ -313,7 +325,7 @@ static size_t short_of(struct fixture *f, __u32 service, size_t from, size_t to)
 	struct frame in;
 	int part[2];
 
-	name_service(f, service);
+	name_ends(f, service, service);
 	run_steps(f, service, service, tcp_steps, from, false, &kept);
 	for (__u32 i = 0; i < 2; i++)
 		part[i] = take_part(f, i);
@@ -343,6 +355,32 @@ static void what_is_within_a_connection_takes_the_short_way(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* The text of an IPv4 address, not its own, whose end with the same port and protocol has the same place. */
+static const char *sharer_of(const char *address, __u16 port, __u8 protocol)
+{
+	static char text[INET_ADDRSTRLEN];
+	struct address own = address_of(address), other = own;
+	__u32 place = hash_end(address_fold(&own), htons(port), protocol);
+
+	for (__u32 n = 1;; n++) {
+		other.word[3] = htonl(0x0a400000 + n);
+		if (hash_end(address_fold(&other), htons(port), protocol) == place)
+			return inet_ntop(AF_INET, &other.word[3], text, sizeof(text));
+	}
+}
+
+static void who_shares_a_place_with_an_end_is_not_taken_for_it(void **state)
+{
+	struct segment request = world_request(DNAT4_TCP), reply = world_reply(DNAT4_TCP, DNAT4_TCP);
+
+	name_ends(*state, DNAT4_TCP, DNAT4_TCP);
+	assert_int_equal(world_backend_of(*state, &request), DNAT4_TCP);
+	request.to = sharer_of(request.to, request.to_port, IPPROTO_TCP);
+	assert_true(world_becomes(*state, "a stranger's request", &request, PASSED, NULL));
+	reply.from = sharer_of(reply.from, reply.from_port, IPPROTO_TCP);
+	assert_true(world_becomes(*state, "a stranger's reply", &reply, PASSED, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +393,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connections_of_clients_with_affinity_fare_alike, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(links_too_small_are_told_alike, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(who_shares_a_place_with_an_end_is_not_taken_for_it, world_setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(what_is_within_a_connection_takes_the_short_way, world_setup,
 						world_teardown),
 	};
