@@ -81,7 +81,7 @@ static __always_inline int send(struct frame *f, const struct packet *p, const s
 {
 	if (forward_to(f, hop))
 		return XDP_DROP;
-	shadow_count_sent(key->service, p->bytes);
+	shadow_count_sent(key->service, p->bytes, p->protocol == IPPROTO_UDP);
 	return bpf_redirect_map(&devices, hop->ifindex, XDP_DROP);
 }
 
@@ -252,7 +252,7 @@ static __always_inline int behind_udp(struct frame *f, struct engine *g, const s
 	if (mirror_datagram(p, sh, &g->key, g->flow, why, &way) || rewrite_checksum(f, p, &way.tuple) ||
 	    rewrite_copy(f, p, &way.tuple, sh->traffic_class) || forward_to(f, way.hop))
 		return TC_ACT_SHOT;
-	shadow_count_sent(g->key.service, p->bytes);
+	shadow_count_sent(g->key.service, p->bytes, 1);
 	return bpf_redirect(way.hop->ifindex, 0);
 }
 

@@ -86,8 +86,8 @@ static __always_inline void shadow_count_stray(__u32 service)
 		c->stray++;
 }
 
-/* @bytes: of the IP packet. */
-static __always_inline void shadow_count_sent(__u32 service, __u32 bytes)
+/* @bytes: of the IP packet. @requests: that begin with it, and have not been counted. */
+static __always_inline void shadow_count_sent(__u32 service, __u32 bytes, __u32 requests)
 {
 	struct shadow_counters *c = shadow_counters_of(service);
 
@@ -95,6 +95,7 @@ static __always_inline void shadow_count_sent(__u32 service, __u32 bytes)
 		return;
 	c->packets++;
 	c->bytes += bytes;
+	c->requests += requests;
 }
 
 /* --- the cap --- */

@@ -158,7 +158,7 @@ __noinline int shadow_emit(struct __sk_buff *skb)
 		return -1;
 	if (bpf_clone_redirect(skb, e->hop.ifindex, 0))
 		return -1;
-	shadow_count_sent(e->service, headers + e->bytes - sizeof(struct ethhdr));
+	shadow_count_sent(e->service, headers + e->bytes - sizeof(struct ethhdr), 0);
 	return 0;
 }
 
