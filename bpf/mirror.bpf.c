@@ -11,15 +11,18 @@
 
 #define STRIPPED_MAX 128U /* tags and outer headers in front of a copied packet */
 
-/* Takes off what stands before the client's IP header, but for an Ethernet header. 0 or -1. */
+/* Takes off what stands before the client's IP header, but for an Ethernet header. The frame is in one piece. 0 or -1.
+ */
 static __always_inline int strip(struct xdp_md *ctx, struct frame *f, __u32 l3)
 {
 	struct ethhdr *eth;
 	__u8 *version;
 
-	if (l3 < sizeof(*eth) || l3 > STRIPPED_MAX || bpf_xdp_adjust_head(ctx, (int)(l3 - sizeof(*eth))))
-		return -1;
-	*f = frame_of_xdp(ctx);
+	if (l3 != sizeof(*eth)) {
+		if (l3 < sizeof(*eth) || l3 > STRIPPED_MAX || bpf_xdp_adjust_head(ctx, (int)(l3 - sizeof(*eth))))
+			return -1;
+		*f = frame_in_place(ctx);
+	}
 	eth = frame_at(f, 0, sizeof(*eth));
 	version = frame_at(f, sizeof(*eth), 1);
 	if (!eth || !version)
@@ -38,12 +41,14 @@ static __always_inline int receive(struct xdp_md *ctx, struct frame *f, struct p
 	struct mirrored *said = (void *)(long)ctx->data_meta;
 	int kind = MIRROR_CLIENT;
 
+	/* XDP makes copies of nothing but frames in one piece, and metadata is only on those. */
 	if ((void *)(said + 1) <= f->data && said->magic == MIRRORED_MAGIC) {
 		*ret = said->flow;
 		if (strip(ctx, f, said->l3) || parse(f, p) != PARSED)
 			return -1;
 		return p->malformed ? -1 : kind;
 	}
+	*f = frame_of_xdp(ctx);
 	kind = mirror_marked(f, &ret->service);
 	if (kind != MIRROR_CLIENT)
 		return kind;
@@ -218,7 +223,7 @@ SEC("xdp")
 int headgate_mirror(struct xdp_md *ctx)
 {
 	struct shadow_scratch *space = shadow_space();
-	struct frame f = frame_of_xdp(ctx);
+	struct frame f = frame_in_place(ctx);
 	struct flow_key key = {};
 
 	if (!space)
