@@ -8,7 +8,7 @@
  * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
  * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
  */
-#define HEADGATE_ABI 6
+#define HEADGATE_ABI 7
 
 #define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
 #define VARIANTS_MAX 16U     /* of one service */

@@ -238,10 +238,10 @@ struct mirror {
 	__type(value, __u32);
 };
 
-/* By the ifindex of the way out: where XDP sends a packet and its copy. */
+/* Where XDP sends a packet and its copy, by where the way out is in struct shadow_guard. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-	__uint(max_entries, 64);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MIRROR_WAYS_MAX);
 	__type(key, __u32);
 	__type(value, __u32);
 	__array(values, struct mirror);

@@ -62,6 +62,7 @@ enum mirror_kind {
 
 /* What XDP sends by is a map of two devices, the mirror's near end first. */
 #define MIRROR_DEVICES 2U
+#define MIRROR_WAYS_MAX 64U /* such maps */
 
 /* XDP metadata of a copy: at most 32 bytes, a multiple of 4. */
 #define MIRRORED_MAGIC 0x68676d31U
@@ -257,10 +258,12 @@ struct shadow_guard {
 	__u32 on;     /* some service has a shadow */
 	__u32 native; /* every interface that packets leave by takes frames from XDP programs */
 	__u32 zero;
-	__u64 macs[4];      /* bit: last octet of a shadow's MAC */
-	__u64 addresses[4]; /* bit: last octet of a shadow's address */
+	__u64 macs[4];                  /* bit: last octet of a shadow's MAC */
+	__u64 addresses[4];             /* bit: last octet of a shadow's address */
+	__u32 way_out[MIRROR_WAYS_MAX]; /* ifindexes by which XDP copies, each where its map is in the map of mirrors;
+					   0: none */
 };
-_Static_assert(sizeof(struct shadow_guard) == 80, "ABI");
+_Static_assert(sizeof(struct shadow_guard) == 336, "ABI");
 
 /* Who is a shadow, exactly: its address (IPv4 mapped), or its MAC in word[0] and word[1] with word[3] ~0. */
 #define SHADOW_HOST_MAC 0xffffffffU

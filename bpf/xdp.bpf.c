@@ -107,15 +107,31 @@ static __always_inline int describe(struct xdp_md *ctx, const struct packet *p, 
 	return 0;
 }
 
+/* Where a packet is sent by that leaves by an interface and is copied, or NULL. Ways out are few: to look through them
+ * takes less than a hash. */
+static __always_inline void *mirror_of(__u32 ifindex)
+{
+	struct shadow_guard *guard = bpf_map_lookup_elem(&shadow_guard, &(__u32){0});
+	__u32 at;
+
+	if (!guard)
+		return NULL;
+	for (at = 0; at < MIRROR_WAYS_MAX; at++)
+		if (guard->way_out[at] == ifindex)
+			break;
+	return bpf_map_lookup_elem(&mirrors, &at);
+}
+
 /* XDP_REDIRECT: out, and to the mirror. XDP_ABORTED: it has to go alone. */
 static __always_inline int send_with_copy(struct xdp_md *ctx, const struct frame *f, const struct packet *p,
 					  const struct departure *to)
 {
-	__u32 out = to->hop->ifindex;
-	void *both = bpf_map_lookup_elem(&mirrors, &out);
 	bool in_pieces = bpf_xdp_get_buff_len(ctx) != (__u32)(f->end - f->data);
+	void *both = NULL;
 
-	if (both && !in_pieces && f->bytes <= MIRROR_FRAME_BYTES && !describe(ctx, p, to))
+	if (!in_pieces && f->bytes <= MIRROR_FRAME_BYTES)
+		both = mirror_of(to->hop->ifindex);
+	if (both && !describe(ctx, p, to))
 		return bpf_redirect_map(both, 0, BPF_F_BROADCAST);
 	count_clone_lost(to->service);
 	return XDP_ABORTED;

@@ -153,18 +153,23 @@ struct mirror_programs datapath_mirror_programs(const struct datapath *dp)
 	};
 }
 
-int datapath_set_mirror(struct datapath *dp, uint32_t way_out, uint32_t near)
+int datapath_set_mirror(struct datapath *dp, uint32_t at, uint32_t way_out, uint32_t near)
 {
 	const __u32 devices[MIRROR_DEVICES] = {near, way_out};
 	_cleanup_close_ int both = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "headgate_mirror", sizeof(__u32), sizeof(__u32),
 						  MIRROR_DEVICES, NULL);
+
+	int error;
 
 	if (both < 0)
 		return -errno;
 	for (__u32 i = 0; i < MIRROR_DEVICES; i++)
 		if (bpf_map_update_elem(both, &i, &devices[i], BPF_ANY))
 			return -errno;
-	return datapath_update(dp, MAP_MIRRORS, &way_out, &both);
+	error = datapath_update(dp, MAP_MIRRORS, &at, &both);
+	if (!error)
+		__atomic_store_n(&dp->guard->way_out[at], way_out, __ATOMIC_RELEASE);
+	return error;
 }
 
 struct service *datapath_service(struct datapath *dp, uint32_t id)

@@ -42,7 +42,7 @@ enum datapath_map {
 	MAP_SHADOW_FLOWS,       /* struct flow_key -> struct shadow_flow */
 	MAP_SHADOW_PORTS,       /* struct source_port_key -> struct shadow_port */
 	MAP_STASH,              /* struct stash_key -> struct stash_segment */
-	MAP_MIRRORS,            /* u32 -> a map: datapath_set_mirror() */
+	MAP_MIRRORS,            /* index -> a map: datapath_set_mirror() */
 	DATAPATH_MAPS
 };
 
@@ -159,8 +159,9 @@ struct mirror_programs {
 };
 struct mirror_programs datapath_mirror_programs(const struct datapath *dp);
 
-/* What XDP sends out of @way_out with a copy has that go to @near. Both are ifindexes. 0 or -errno. */
-int datapath_set_mirror(struct datapath *dp, uint32_t way_out, uint32_t near);
+/* What XDP sends out of @way_out with a copy has that go to @near. Both are ifindexes. @at: where the programs find it:
+ * where it is already, or nothing is. 0 or -errno. */
+int datapath_set_mirror(struct datapath *dp, uint32_t at, uint32_t way_out, uint32_t near);
 
 /* For replay.c: the ring buffer of clients' segments. */
 int datapath_replay_segments(const struct datapath *dp);

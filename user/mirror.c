@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "hook_tc.h"
-#include "keep.h"
 #include "mirror_link.h"
 #include "program.h"
 #include "util.h"
@@ -82,13 +81,50 @@ static int attach_programs(const struct mirror_link *link, const struct mirror_p
 		     : 0;
 }
 
+static bool is_among(const uint32_t *ways_out, size_t count, uint32_t way_out)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ways_out[i] == way_out)
+			return true;
+	return false;
+}
+
+/* Those that are no longer wanted. When the kernel has taken out a map, no program has seen its place in use any more,
+ * and the place is free. */
+static void forget_ways_out(struct datapath *dp, const uint32_t *ways_out, size_t count)
+{
+	struct shadow_guard *guard = datapath_shadow_guard(dp);
+
+	for (__u32 at = 0; at < MIRROR_WAYS_MAX; at++) {
+		if (!guard->way_out[at] || is_among(ways_out, count, guard->way_out[at]))
+			continue;
+		__atomic_store_n(&guard->way_out[at], 0, __ATOMIC_RELEASE);
+		datapath_delete(dp, MAP_MIRRORS, &at);
+	}
+}
+
+/* Where a way out is, or else is to be; there is room for all. */
+static uint32_t place_of(const struct shadow_guard *guard, uint32_t way_out)
+{
+	uint32_t room = 0;
+
+	for (uint32_t at = MIRROR_WAYS_MAX; at--;) {
+		if (guard->way_out[at] == way_out)
+			return at;
+		if (!guard->way_out[at])
+			room = at;
+	}
+	return room;
+}
+
 static int set_ways_out(struct datapath *dp, uint32_t near, const uint32_t *ways_out, size_t count)
 {
+	const struct shadow_guard *guard = datapath_shadow_guard(dp);
 	int error = 0;
 
+	forget_ways_out(dp, ways_out, count);
 	for (size_t i = 0; i < count && !error; i++)
-		error = datapath_set_mirror(dp, ways_out[i], near);
-	keep_interfaces(dp, MAP_MIRRORS, ways_out, count);
+		error = datapath_set_mirror(dp, place_of(guard, ways_out[i]), ways_out[i], near);
 	return error;
 }
 

@@ -10,8 +10,8 @@
 
 /* What the kernel knows of it. */
 struct mirror {
-	uint32_t near;        /* ifindex; 0: there is none, or it is not whole */
-	uint32_t way_out[64]; /* ifindexes of ways out by which XDP copies to it */
+	uint32_t near;                     /* ifindex; 0: there is none, or it is not whole */
+	uint32_t way_out[MIRROR_WAYS_MAX]; /* ifindexes of ways out by which XDP copies to it */
 	size_t way_out_count;
 	bool known; /* the rest is as it is: not so before the first mirror_ensure() */
 };

@@ -385,7 +385,7 @@ struct scene *scene_open(void)
 	    splitter_set_interfaces(scene->splitter, &(uint32_t){LOOPBACK}, 1))
 		die("splitter", strerror(errno));
 	datapath_shadow_guard(scene->datapath)->mirror = LOOPBACK;
-	if (datapath_set_mirror(scene->datapath, LOOPBACK, LOOPBACK))
+	if (datapath_set_mirror(scene->datapath, 0, LOOPBACK, LOOPBACK))
 		die("mirror", strerror(errno));
 	apply(scene, false);
 	apply(scene, true);

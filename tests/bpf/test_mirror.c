@@ -62,20 +62,20 @@ static void set_shadow(struct fixture *f, __u32 service, __u32 flags, __u16 samp
 static void set_mirror(struct fixture *f, __u32 near)
 {
 	int mirrors = bpf_map__fd(f->skeleton->maps.mirrors);
-	struct shadow_guard guard = {.mirror = near};
-	__u32 first = 0, second = 1, out = LOOPBACK;
+	__u32 first = 0, second = 1, last = MIRROR_WAYS_MAX - 1, out = LOOPBACK;
+	struct shadow_guard guard = {.mirror = near, .way_out[MIRROR_WAYS_MAX - 1] = near ? out : 0};
 	int both;
 
 	map_set(bpf_map__fd(f->skeleton->maps.shadow_guard), &first, &guard);
 	if (!near) {
-		bpf_map_delete_elem(mirrors, &out);
+		bpf_map_delete_elem(mirrors, &last);
 		return;
 	}
 	both = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "both", sizeof(__u32), sizeof(__u32), MIRROR_DEVICES, NULL);
 	assert_true(both >= 0);
 	map_set(both, &first, &out);
 	map_set(both, &second, &out);
-	map_set(mirrors, &out, &both);
+	map_set(mirrors, &last, &both);
 	close(both);
 }
 
