@@ -144,6 +144,9 @@ enum shadow_flow_flags {
 /*
  * One mirrored connection. Key is struct flow_key: client, port, service. All but the first lines is under @lock.
  * Sequence numbers are in host byte order; the client's are its own, on both sides.
+ *
+ * With what the kernel has in front of it, 72 bytes, an entry takes six cache lines and begins on one. A copy touches
+ * three of them: what is up to @acked shares one with the key's end, and @request_ns has one for itself.
  */
 struct shadow_flow {
 	struct bpf_spin_lock lock;
@@ -151,34 +154,34 @@ struct shadow_flow {
 	__u32 backend;
 	__u16 source; /* id */
 	__be16 source_port;
-	__u32 flags; /* enum shadow_flow_flags */
-	__u32 seen;  /* tick of the last packet of either side */
-	__u64 opened_ns;
+	__u32 flags;                        /* enum shadow_flow_flags */
+	__u32 seen;                         /* tick of the last packet of either side */
+	__u32 client_next;                  /* one past the highest of the client's that was seen */
+	__u32 requests;                     /* that have begun */
+	__u32 request_ack;                  /* what the last one's first segment acknowledged */
+	__u32 sent;                         /* the next of the client's sequence numbers to be sent to the shadow */
+	__u32 window_end;                   /* one past the last that the shadow takes now */
+	__u32 server_next;                  /* one past the highest sequence number of the shadow's */
+	__u32 waiting;                      /* segments in the stash */
+	__u32 acked;                        /* all before it the shadow has */
+	__u64 request_ns[SHADOW_RESPONSES]; /* when each began, by number modulo SHADOW_RESPONSES */
 	__u64 progress_ns; /* when the shadow last acknowledged something new, or the client sent something new */
+	__u64 opened_ns;
 	__u64 fin_ns;      /* when the client's FIN (or RST) came */
 	__u64 answered_ns; /* when the shadow last sent data */
-	__u32 sent;        /* the next of the client's sequence numbers to be sent to the shadow */
-	__u32 acked;       /* all before it the shadow has */
-	__u32 window_end;  /* one past the last that the shadow takes now */
 	__u32 recover;
-	__u32 server_next; /* one past the highest sequence number of the shadow's */
-	__u32 fin;         /* sequence number of the client's FIN */
-	__u32 first;       /* and of its first byte */
-	__u32 waiting;     /* segments in the stash */
+	__u32 fin;   /* sequence number of the client's FIN */
+	__u32 first; /* and of its first byte */
 	__u8 window_shift;
 	__u8 duplicates; /* acknowledgements in a row that acknowledged nothing new */
 	__u8 zero[2];
-	__u32 client_next; /* one past the highest of the client's that was seen */
-	/* The comparison's. */
-	__u32 requests;                     /* that have begun */
-	__u32 request_ack;                  /* what the last one's first segment acknowledged */
-	__u32 compared;                     /* pairs of responses done */
-	__u32 freed;                        /* all before it has left the stash */
-	__u64 request_ns[SHADOW_RESPONSES]; /* when each began, by number modulo SHADOW_RESPONSES */
+	__u32 compared; /* pairs of responses done */
+	__u32 freed;    /* all before it has left the stash */
 	struct shadow_side production;
 	struct shadow_side shadow;
+	__u64 zeros; /* up to the line's end */
 };
-_Static_assert(sizeof(struct shadow_flow) == 304, "ABI");
+_Static_assert(sizeof(struct shadow_flow) == 312, "ABI");
 
 /* Who answers with a source port of ours: key is struct source_port_key with the shadow's endpoint. */
 struct shadow_port {
