@@ -103,6 +103,8 @@ def summary(packets_path, requests_path):
         figures["rate_" + name] = figure(rounds[name], "requests/s")
     ratios = {}
     for name, (ours, theirs) in (RATIOS | MORE_RATIOS).items():
+        if not {ours, theirs} <= rounds.keys():
+            continue
         quotients = [our / their for our, their in zip(rounds[ours], rounds[theirs])]
         if name in RATIOS:
             ratios[name] = round(statistics.median(quotients), 3)

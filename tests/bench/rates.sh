@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-#   tests/bench/rates.sh BUILD
+#   tests/bench/rates.sh BUILD [PATTERN]
 #
 # Real packets over veth, and real HTTP, through Headgate and through what else could do its work, on one CPU and in one
-# run; writes BUILD/bench/rates.json. docs/performance-rates.md says how.
+# run; writes BUILD/bench/rates.json. docs/performance-rates.md says how. With a PATTERN (of grep -E) only those ways of
+# packets are measured whose names it matches, and nothing is written.
 #
 #   sender ──┬── splitter ────┬── receiver      client ──┬── splitter ──┬── server
 #            ├── dnat ────────┤                          ├── router ────┤
@@ -19,6 +20,7 @@ LAB_BUILD=$(realpath "${1:-build}")
 here=$(dirname "$(realpath "$0")")
 wire=$LAB_BUILD/tests/bench/wire/wire
 results=$LAB_BUILD/bench
+pattern=${2:-}
 
 vip=10.0.0.10
 packet_rounds=15
@@ -244,7 +246,8 @@ packets()
 {
 	local thread
 	lab_exec forwarder "$wire" forward front back
-	ways | measure_packets >"$LAB/packets"
+	ways | grep -E "$pattern" | measure_packets >"$LAB/packets"
+	[ -z "$pattern" ] || return 0
 	# A sysfs of that namespace's devices is what `ip netns exec` mounts.
 	ip netns exec "$LAB_NAME-splitter" sh -c 'echo 1 >/sys/class/net/hg-shadows/threaded'
 	for thread in $(threads_named "napi/hg-shadows.*"); do taskset -pc "$cpu" "$thread" >/dev/null; done
@@ -275,6 +278,10 @@ server
 haproxy
 for url in "${urls[@]}"; do lab_wait "$url" lab_exec client curl -sf -o "$LAB/first" "$url"; done
 packets
+if [ -n "$pattern" ]; then
+	"$here/rates.py" summary "$LAB/packets" /dev/null >/dev/null
+	exit
+fi
 http
 "$here/rates.py" summary "$LAB/packets" "$LAB/requests" >"$results/rates.json.new"
 mv "$results/rates.json.new" "$results/rates.json"
