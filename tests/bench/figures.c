@@ -12,7 +12,7 @@
 #define NAME_BYTES 48
 
 struct series {
-	double *own; /* nanoseconds a packet, round by round; sorted by series_sort() */
+	double *own; /* nanoseconds a packet, round by round */
 	size_t count, room;
 };
 
@@ -27,7 +27,7 @@ struct figures {
 };
 
 struct summary {
-	double min, quarter, median, max;
+	double min, median, max;
 };
 
 struct figures *figures_new(void)
@@ -121,19 +121,36 @@ static struct summary summary_of(const struct series *s)
 	if (s->count) {
 		memcpy(sorted, s->own, s->count * sizeof(*sorted));
 		qsort(sorted, s->count, sizeof(*sorted), compare);
-		summary = (struct summary){sorted[0], sorted[s->count / 4], sorted[s->count / 2], sorted[s->count - 1]};
+		summary = (struct summary){sorted[0], sorted[s->count / 2], sorted[s->count - 1]};
 	}
 	free(sorted);
 	return summary;
 }
 
-/* Of lower quartiles: a busy host slows any number of rounds, up to most, and a minimum is of a difference, which an
- * unlucky wrapper lowers. 0 where either is missing. */
+/*
+ * The median of what it is in each round: a busy host slows all of a round, and which rounds, or how many, is by
+ * chance. What has not as many rounds is compared by medians.
+ */
+static double series_quotient(const struct series *one, const struct series *by)
+{
+	struct series of = {};
+	double median;
+
+	if (one->count != by->count)
+		return summary_of(one).median / summary_of(by).median;
+	for (size_t i = 0; i < one->count; i++)
+		series_add(&of, one->own[i] / by->own[i]);
+	median = summary_of(&of).median;
+	free(of.own);
+	return median;
+}
+
+/* 0 where either is missing. */
 static double quotient(const struct figures *f, const char *name, const char *by)
 {
 	const struct figure *one = find(f, name), *other = find(f, by);
 
-	return one && other ? summary_of(&one->own).quarter / summary_of(&other->own).quarter : 0;
+	return one && other ? series_quotient(&one->own, &other->own) : 0;
 }
 
 void figures_print(const struct figures *f)
@@ -147,7 +164,7 @@ void figures_print(const struct figures *f)
 		       quotient(f, figure->name, "floor_1"));
 		if (figure->against.count)
 			printf("  against %8.1f %8.1f %8.1f: %.3f", against.min, against.median, against.max,
-			       own.quarter / against.quarter);
+			       series_quotient(&figure->own, &figure->against));
 		printf("\n");
 	}
 }
@@ -177,8 +194,8 @@ static json_t *figures_json(const struct figures *f)
 		struct summary own = summary_of(&f->figure[i].own);
 
 		json_object_set_new(all, f->figure[i].name,
-				    json_pack("{s:f,s:f,s:f,s:f,s:s,s:f}", "min", own.min, "quarter", own.quarter,
-					      "median", own.median, "max", own.max, "unit", "ns", "ratio",
+				    json_pack("{s:f,s:f,s:f,s:s,s:f}", "min", own.min, "median", own.median, "max",
+					      own.max, "unit", "ns", "ratio",
 					      quotient(f, f->figure[i].name, "floor_1")));
 	}
 	return all;
