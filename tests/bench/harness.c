@@ -15,9 +15,12 @@
 #include "wrapper.skel.h"
 
 #define LOOPBACK 1
+#define FLOORS 8U
 
 struct harness {
 	struct wrapper_bpf *skeleton;
+	struct wrapper_bpf *floor[FLOORS];
+	uint32_t floors_used;
 	int wrapper;
 };
 
@@ -27,15 +30,24 @@ static void die(const char *what)
 	exit(1);
 }
 
+static struct wrapper_bpf *load(void)
+{
+	struct wrapper_bpf *skeleton = wrapper_bpf__open_and_load();
+
+	if (!skeleton)
+		die("the wrapper does not load (are you root?)");
+	return skeleton;
+}
+
 struct harness *harness_open(void)
 {
 	struct harness *h = calloc(1, sizeof(*h));
 
 	if (!h)
 		die("harness");
-	h->skeleton = wrapper_bpf__open_and_load();
-	if (!h->skeleton)
-		die("the wrapper does not load (are you root?)");
+	h->skeleton = load();
+	for (uint32_t i = 0; i < FLOORS; i++)
+		h->floor[i] = load();
 	h->skeleton->bss->random_state = 1;
 	h->wrapper = bpf_program__fd(h->skeleton->progs.wrapper);
 	/* A program that is attached is in the kernel's XDP dispatcher already. Else each test run would put it there,
@@ -43,13 +55,22 @@ struct harness *harness_open(void)
 	if (bpf_xdp_attach(LOOPBACK, h->wrapper, XDP_FLAGS_SKB_MODE, NULL))
 		die("the wrapper cannot be attached to the loopback interface");
 	harness_set_program(h, PLAN_NOTHING, bpf_program__fd(h->skeleton->progs.nothing));
-	harness_set_program(h, PLAN_FLOOR, bpf_program__fd(h->skeleton->progs.encapsulation));
+	harness_next_floor(h);
 	harness_set_program(h, PLAN_SWAP, bpf_program__fd(h->skeleton->progs.swap));
 	return h;
 }
 
+void harness_next_floor(struct harness *h)
+{
+	const struct wrapper_bpf *next = h->floor[h->floors_used++ % FLOORS];
+
+	harness_set_program(h, PLAN_FLOOR, bpf_program__fd(next->progs.encapsulation));
+}
+
 void harness_close(struct harness *h)
 {
+	for (uint32_t i = 0; i < FLOORS; i++)
+		wrapper_bpf__destroy(h->floor[i]);
 	wrapper_bpf__destroy(h->skeleton);
 	free(h);
 }

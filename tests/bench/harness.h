@@ -14,6 +14,10 @@ struct harness;
 struct harness *harness_open(void);
 void harness_close(struct harness *h);
 
+/* Another copy of the floor takes its place: the kernel puts each program where it likes, and of one so short that is a
+ * fifth. */
+void harness_next_floor(struct harness *h);
+
 /* What is called for PLAN_MEASURED or PLAN_AGAINST. */
 void harness_set_program(struct harness *h, enum plan_program program, int fd);
 

@@ -185,6 +185,7 @@ static int run(const char *object, const char *against, const char *only, uint32
 	for (uint32_t round = 0; round < rounds; round++) {
 		if (round % 10 == 0)
 			fprintf(stderr, "packets: round %u of %u\n", round, rounds);
+		harness_next_floor(b.harness);
 		each_cell(&b, only, measure);
 	}
 	figures_print(b.figures);
