@@ -92,14 +92,20 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 	}
 	if (!f)
 		return true;
-	f->seen = tick_now();
 	f->client.bytes += p->bytes + p->more_bytes;
-	if (packet_opens(p))
+	if (packet_opens(p)) {
+		f->seen = tick_now();
 		return false;
+	}
 	sampled_establish(p, f);
 	ends = flow_ends(p, &f->client);
-	if (measure_client(p, &f->client, &f->flags, f->backend))
+	if (measure_client(p, &f->client, &f->flags, f->backend)) {
+		/* One clock is enough. */
 		f->server.request_ns = bpf_ktime_get_ns();
+		f->seen = f->server.request_ns >> TICK_SHIFT;
+	} else {
+		f->seen = tick_now();
+	}
 	if (!(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client.next))
 		f->client.next = p->sequence_next;
 	sampled_set(f, ends, true);
