@@ -81,9 +81,9 @@ static __always_inline bool plain_is_within(const struct packet *p)
 /* False: somebody else's, or there is more to be done. */
 static __always_inline bool plain_is_for(const struct service *s, const struct packet *p)
 {
-	if (s->flags & (SERVICE_COHORTS | SERVICE_QUIC) || (s->flags & SERVICE_SHADOW && mirror_takes(p)))
+	if (s->flags & (SERVICE_COHORTS | SERVICE_QUIC | SERVICE_SHADOW_RULES) || !is_service_of(s, p))
 		return false;
-	return is_service_of(s, p);
+	return !(s->flags & SERVICE_SHADOW && mirror_takes(p) && mirror_samples(s, p));
 }
 
 /*
