@@ -143,6 +143,16 @@ void map_set(int map, const void *key, const void *value)
 		fail_msg("cannot fill a map: %s", strerror(errno));
 }
 
+/* As the daemon names it, where no other end has its place. */
+static __u32 name_of_end(const struct fixture *f, int map, const void *value)
+{
+	const struct reply_origin *origin = value;
+
+	if (map == f->vips)
+		return *(const __u32 *)value;
+	return origin->mode == FORWARD_SHADOW ? END_LOOK_UP : END_BACKEND | origin->backend;
+}
+
 void map_set_end(struct fixture *f, int map, const struct service_key *key, const void *value)
 {
 	__u32 place = hash_end(address_fold(&key->address), key->port, key->protocol), zero = 0;
@@ -150,8 +160,8 @@ void map_set_end(struct fixture *f, int map, const struct service_key *key, cons
 
 	assert_non_null(known);
 	assert_int_equal(bpf_map_lookup_elem(f->known_ends, &zero, known), 0);
-	/* By turns, so that services are found both ways. */
-	known->end[place] = map == f->vips && !known->end[place] && key->port & 1 ? *(const __u32 *)value : END_LOOK_UP;
+	/* XDP has the short way for ends that are named; TC has none, and finds them by looking. */
+	known->end[place] = fixture_hook == HOOK_XDP && !known->end[place] ? name_of_end(f, map, value) : END_LOOK_UP;
 	map_set(f->known_ends, &zero, known);
 	map_set(map, key, value);
 	free(known);
