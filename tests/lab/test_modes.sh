@@ -269,11 +269,11 @@ test_tunnels_have_their_sources_port_and_mtu()
 	lab_headgate reload
 	services=$(entries services)
 	vips=$(entries vips)
-	lab_assert "(lambda s: (s['outer_entropy'], s['outer_source'][0]['word'][3] & 0xffff, s['outer_source'][1]['word']))
+	lab_assert "(lambda s: ([o['entropy'] for o in s['outer']], s['outer'][0]['address']['word'][3] & 0xffff, s['outer'][1]['address']['word']))
 		($(service_at 8000)) == ([0x1ffff, 0xffffffff], 198 | 18 << 8, [1, 0, 0, 0])" "$services" vips="$vips"
-	lab_assert "(lambda s: (s['outer_entropy'], s['outer_source'][0]['word'][3] & 0xffff, s['tunnel_port']))
+	lab_assert "(lambda s: ([o['entropy'] for o in s['outer']], s['outer'][0]['address']['word'][3] & 0xffff, s['tunnel_port']))
 		($(service_at 8001)) == ([0xfff, 0xff], 10 | 7 << 8, $(network_order 5555))" "$services" vips="$vips"
-	lab_assert "(lambda s: (s['outer_entropy'], s['outer_source'][0]['word'], s['tunnel_port']))
+	lab_assert "(lambda s: ([o['entropy'] for o in s['outer']], s['outer'][0]['address']['word'], s['tunnel_port']))
 		($(service_at 8002)) == ([0, 0], [0] * 4, $(network_order 6080))" "$services" vips="$vips"
 	lab_wait "the link's MTU" mtu_is 1400
 	ip -n "$LAB_NAME-splitter" link set back mtu 1500
