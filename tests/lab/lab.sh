@@ -438,7 +438,8 @@ lab_splitter() # CONFIG [OPTION...]
 	# shellcheck disable=SC2086 # several words
 	lab_start splitter headgated ${LAB_UNDER:-} "$LAB_BUILD/headgated" --config "$config" --socket "$LAB/api.sock" \
 		--pins "$LAB/bpf/headgate" --state "$LAB/state.json" "$@"
-	if ! LAB_WAIT_S=30 lab_wait "headgated" lab_api_or_end || ! lab_pid headgated >/dev/null; then
+	# Loading its programs is most of it: longer where the kernel is slow.
+	if ! LAB_WAIT_S=$((3 * ${LAB_WAIT_S:-10})) lab_wait "headgated" lab_api_or_end || ! lab_pid headgated >/dev/null; then
 		echo "headgated does not answer:" >&2
 		tail -n 20 "$LAB/headgated.err" >&2
 		return 1
