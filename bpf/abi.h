@@ -51,11 +51,14 @@ _Static_assert(sizeof(struct service_key) == 20, "ABI");
 
 /*
  * Ends that packets may be ours by: services' addresses and ports, and those of backends that answer here. Each is at
- * hash_end(): if no other end is there a service's id, or END_BACKEND and a backend's that answers here in nat or dnat;
- * END_LOOK_UP, if it takes a closer look; 0: nobody.
+ * hash_end(): if no other end is there a service's id, or an endpoint's that answers here, as struct reply_origin has
+ * it, with END_BACKEND, and END_DNAT where its mode is that; END_LOOK_UP, if it takes a closer look; 0: nobody. Ids
+ * that do not fit are looked up.
  */
 #define ENDS 65536U
 #define END_BACKEND 0x8000U
+#define END_DNAT 0x4000U
+#define END_ENDPOINT 0x3fffU
 #define END_LOOK_UP 0xffffU
 struct known_ends {
 	__u16 end[ENDS];

@@ -129,7 +129,7 @@ static __always_inline enum sight glance(const struct frame *f, __u32 *ret)
 		if (!from)
 			return SIGHT_STRANGER;
 		*ret = flags | from;
-		return plain && from & END_BACKEND ? SIGHT_PLAIN_REPLY : SIGHT_REPLY;
+		return plain && from & END_BACKEND && from != END_LOOK_UP ? SIGHT_PLAIN_REPLY : SIGHT_REPLY;
 	}
 	flags |= to | (plain ? SEEN_WHOLE : 0);
 	*ret = may_shadow ? flags : flags | SEEN_NO_SHADOW;

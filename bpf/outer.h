@@ -68,7 +68,9 @@ static __always_inline __u8 outer_protocol(const struct packet *p, const struct 
 /* By words, so that the checksum is of what is at hand, and waits for no byte to have been written. */
 static __always_inline void outer_ipv4(struct iphdr *ip, const struct packet *p, const struct departure *to)
 {
-	__u32 first = 4U << 28 | (sizeof(*ip) / 4) << 24 | (__u32)p->traffic_class << 16 | (p->bytes + outer_bytes(to));
+	/* Of merged packets 16 bits may be too few: the kernel says anew how long each of them is. */
+	__u32 length = (p->bytes + outer_bytes(to)) & 0xffff;
+	__u32 first = 4U << 28 | (sizeof(*ip) / 4) << 24 | (__u32)p->traffic_class << 16 | length;
 	__be32 *word = (void *)ip;
 	__be32 values[5] = {
 		bpf_htonl(first),

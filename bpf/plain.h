@@ -163,7 +163,6 @@ static __always_inline __u32 plain_backend(const struct frame *f, const struct p
 					   enum forward_mode mode, struct departure *ret,
 					   struct plain_traces *ret_traces)
 {
-	struct service_counters *counters;
 	slot_entry entry;
 	__u64 own, hash;
 
@@ -183,18 +182,20 @@ static __always_inline __u32 plain_backend(const struct frame *f, const struct p
 		return entry & SLOT_BACKEND;
 	}
 	ret_traces->flow = plain_flow(p, ret->service);
-	counters = counters_of_service(ret->service);
-	if (!ret_traces->flow || !counters)
-		return 0;
-	counters->flow_lookups++;
-	return ret_traces->flow->backend;
+	return ret_traces->flow ? ret_traces->flow->backend : 0;
 }
 
 static __always_inline void plain_leave_traces(const struct frame *f, const struct packet *p, enum forward_mode mode,
 					       const struct departure *to, const struct plain_traces *traces)
 {
 	struct packet whole = plain_whole(f, p);
+	struct service_counters *counters;
 
+	if (traces->flow && mode != FORWARD_NAT) {
+		counters = counters_of_service(to->service);
+		if (counters)
+			counters->flow_lookups++;
+	}
 	if (traces->flow && mode == FORWARD_NAT)
 		measure_client(&whole, &traces->flow->client, &traces->flow->flags, to->backend);
 	if (traces->port)

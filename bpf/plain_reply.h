@@ -60,37 +60,39 @@ static __always_inline bool plain_is_compared(const struct service *s, const str
 	return s->flags & SERVICE_SHADOW && (p->protocol == IPPROTO_UDP || p->payload_bytes);
 }
 
-/* False: somebody else's, or there is more to be done: most often its endpoint is one service's alone. */
-static __always_inline bool plain_is_from(const struct service *s, const struct backend *b, const struct packet *p)
+/* That of one address and port another protocol's end is never at the same place, hash_end() sees to. */
+static __always_inline bool plain_is_from(const struct backend *b, const struct packet *p)
 {
-	return p->source_port == b->port && p->protocol == s->vip.protocol && address_same(&p->source, &b->address) &&
-	       plain_is_within(p) && !plain_is_compared(s, p);
+	return p->source_port == b->port && address_same(&p->source, &b->address) && plain_is_within(p);
 }
 
 /**
  * plain_split_reply - decide a reply that nothing else has to be done to
  * @p: plain_parse()
- * @endpoint, @s, @mode: whom it comes from; that one's service, and its mode, which is known beforehand
- * @ret: zeroed but for that service; how it leaves
+ * @mode, @endpoint: whom it comes from; the mode is known beforehand
+ * @service: the endpoint's; in nat it may be another one's reply, which the port tells
+ * @ret: zeroed; how it leaves
  */
-static __always_inline bool plain_split_reply(const struct frame *f, const struct packet *p, const struct service *s,
-					      enum forward_mode mode, __u32 endpoint, struct departure *ret)
+static __always_inline bool plain_split_reply(const struct frame *f, const struct packet *p, enum forward_mode mode,
+					      __u32 service, __u32 endpoint, struct departure *ret)
 {
+	struct service *s = bpf_map_lookup_elem(&services, &service);
 	const struct next_hop_entry *hop = NULL;
 	struct plain_client client = {};
-	__u32 service;
 
-	if (mode == FORWARD_DNAT) {
-		plain_dnat_client(p, ret->service, endpoint, &client);
-	} else {
-		/* Several services may share its ports. */
+	/* Most often it is that one's: so it is not looked up in vain. */
+	if (s && plain_is_compared(s, p))
+		return false;
+	if (mode == FORWARD_NAT) {
 		if (!plain_nat_client(p, endpoint, &client))
 			return false;
 		service = client.service;
 		s = bpf_map_lookup_elem(&services, &service);
-		if (!s || plain_is_compared(s, p))
-			return false;
+	} else {
+		plain_dnat_client(p, service, endpoint, &client);
 	}
+	if (!s || s->vip.protocol != p->protocol || plain_is_compared(s, p))
+		return false;
 	if (client_hop(&client.address, &hop) != NEXT_HOP_REACHABLE || !hop || too_big_for_client(p, hop))
 		return false;
 	ret->service = client.service;

@@ -315,30 +315,25 @@ static __always_inline int go_plain(struct xdp_md *ctx, struct frame *f, bool ip
 }
 
 static __always_inline int go_back_in_mode(struct xdp_md *ctx, struct frame *f, const struct packet *p,
-					   const struct service *s, __u32 service, enum forward_mode mode,
-					   __u32 endpoint)
+					   enum forward_mode mode, __u32 service, __u32 endpoint)
 {
-	struct departure to = {.service = service};
+	struct departure to = {};
 	struct link_header link;
 
-	return plain_split_reply(f, p, s, mode, endpoint, &to) ? send(ctx, f, &link, p, &to, false) : -1;
+	return plain_split_reply(f, p, mode, service, endpoint, &to) ? send(ctx, f, &link, p, &to, false) : -1;
 }
 
-/* @endpoint: as glance() has named it; no backend: it takes the whole way. */
-static __always_inline int go_back_plain(struct xdp_md *ctx, struct frame *f, bool ipv6, __u32 endpoint)
+/* @end: as glance() has named it */
+static __always_inline int go_back_plain(struct xdp_md *ctx, struct frame *f, bool ipv6, __u32 end)
 {
+	__u32 endpoint = end & END_ENDPOINT;
 	struct backend *b = bpf_map_lookup_elem(&backends, &endpoint);
-	__u32 service = b ? b->service : 0;
-	struct service *s = bpf_map_lookup_elem(&services, &service);
 	struct packet p = {};
 
-	if (!b || !s || !plain_parse(f, ipv6, &p) || !plain_is_from(s, b, &p))
+	if (!b || !plain_parse(f, ipv6, &p) || !plain_is_from(b, &p))
 		return -1;
-	if (s->mode == FORWARD_NAT)
-		return go_back_in_mode(ctx, f, &p, s, service, FORWARD_NAT, endpoint);
-	if (s->mode == FORWARD_DNAT)
-		return go_back_in_mode(ctx, f, &p, s, service, FORWARD_DNAT, endpoint);
-	return -1;
+	return end & END_DNAT ? go_back_in_mode(ctx, f, &p, FORWARD_DNAT, b->service, endpoint)
+			      : go_back_in_mode(ctx, f, &p, FORWARD_NAT, b->service, endpoint);
 }
 
 static __always_inline int go_on_as_request(struct xdp_md *ctx, __u32 seen)
@@ -367,8 +362,8 @@ int headgate_xdp(struct xdp_md *ctx)
 					  : go_plain(ctx, &f, false, seen & SEEN_END);
 		return action >= 0 ? action : go_on_as_request(ctx, seen);
 	case SIGHT_PLAIN_REPLY:
-		action = seen & SEEN_IPV6 ? go_back_plain(ctx, &f, true, seen & SEEN_END & ~END_BACKEND)
-					  : go_back_plain(ctx, &f, false, seen & SEEN_END & ~END_BACKEND);
+		action = seen & SEEN_IPV6 ? go_back_plain(ctx, &f, true, seen & SEEN_END)
+					  : go_back_plain(ctx, &f, false, seen & SEEN_END);
 		return action >= 0 ? action : go_on_in(ctx, PART_REPLY);
 	case SIGHT_REPLY:
 		return go_on_in(ctx, PART_REPLY);

@@ -40,9 +40,9 @@ static inline uint32_t datapath_name_of_end(enum datapath_map map, const void *v
 
 	if (map == MAP_VIPS)
 		return *service < END_BACKEND ? *service : 0;
-	if (origin->mode == FORWARD_SHADOW || origin->backend >= END_BACKEND - 1)
+	if (origin->backend >= END_ENDPOINT || (origin->mode != FORWARD_NAT && origin->mode != FORWARD_DNAT))
 		return 0;
-	return END_BACKEND | origin->backend;
+	return END_BACKEND | (origin->mode == FORWARD_DNAT ? END_DNAT : 0) | origin->backend;
 }
 
 /**

@@ -150,7 +150,9 @@ static __u32 name_of_end(const struct fixture *f, int map, const void *value)
 
 	if (map == f->vips)
 		return *(const __u32 *)value;
-	return origin->mode == FORWARD_SHADOW ? END_LOOK_UP : END_BACKEND | origin->backend;
+	if (origin->mode == FORWARD_SHADOW)
+		return END_LOOK_UP;
+	return END_BACKEND | (origin->mode == FORWARD_DNAT ? END_DNAT : 0) | origin->backend;
 }
 
 void map_set_end(struct fixture *f, int map, const struct service_key *key, const void *value)

@@ -69,7 +69,7 @@ static void set_vip(struct datapath *dp, const struct service_key *vip, __u32 se
 static void an_end_is_known_while_it_is_there_and_after_a_restart(void **state)
 {
 	const struct service_key vip = end_of(0x0a00000a, 8000), backend = end_of(0x0a14000b, 80);
-	const struct reply_origin origin = {.backend = 1};
+	const struct reply_origin origin = {.backend = 1, .mode = FORWARD_DNAT};
 	struct datapath *dp = own_datapath(&limits);
 
 	(void)state;
@@ -79,15 +79,15 @@ static void an_end_is_known_while_it_is_there_and_after_a_restart(void **state)
 	set_vip(dp, &vip, 2); /* another one takes its place */
 	assert_int_equal(known_as(&vip), 2);
 	assert_int_equal(datapath_update(dp, MAP_REPLY_ORIGINS, &backend, &origin), 0);
-	assert_int_equal(known_as(&backend), END_BACKEND | 1);
+	assert_int_equal(known_as(&backend), END_BACKEND | END_DNAT | 1);
 	datapath_close(dp);
 	assert_int_equal(known_as(&vip), 2);
 	dp = own_datapath(&limits);
 	assert_int_equal(known_as(&vip), 2);
-	assert_int_equal(known_as(&backend), END_BACKEND | 1);
+	assert_int_equal(known_as(&backend), END_BACKEND | END_DNAT | 1);
 	assert_int_equal(datapath_delete(dp, MAP_VIPS, &vip), 0);
 	assert_int_equal(known_as(&vip), 0);
-	assert_int_equal(known_as(&backend), END_BACKEND | 1);
+	assert_int_equal(known_as(&backend), END_BACKEND | END_DNAT | 1);
 	assert_int_equal(datapath_delete(dp, MAP_REPLY_ORIGINS, &backend), 0);
 	assert_int_equal(known_as(&backend), 0);
 	datapath_close(dp);

@@ -220,7 +220,7 @@ static void name_ends(struct fixture *f, __u32 service, __u32 backend)
 	};
 
 	name_end(f, &s.vip, service);
-	name_end(f, &end, END_BACKEND | backend);
+	name_end(f, &end, END_BACKEND | (world_mode(service) == FORWARD_DNAT ? END_DNAT : 0) | backend);
 }
 
 /* After each step, since later ones may hide what an earlier one left. */
@@ -284,6 +284,37 @@ static void connections_of_clients_with_affinity_fare_alike(void **state)
 		s.flags |= SERVICE_CLIENT_AFFINITY;
 		world_service_set(*state, service, &s);
 		wrong += compare_ways(*state, service, service);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* Not where a connection's turn has come, and where it has. */
+static void tracked_connections_that_are_drained_fare_alike(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= DNAT6_UDP; service = world_next(service)) {
+		for (__u32 below = 1; below <= RESET_EVERYONE; below += RESET_EVERYONE - 1) {
+			world_track(*state, service, SECOND(service), service);
+			world_set_reset_below(*state, SECOND(service), below);
+			wrong += compare_ways(*state, service, SECOND(service));
+			world_set_reset_below(*state, SECOND(service), 0);
+			world_settle(*state, service, service);
+		}
+	}
+	assert_int_equal(wrong, 0);
+}
+
+static void tracked_links_too_small_are_told_alike(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 service = NAT4_TCP; service <= DNAT6_UDP; service = world_next(service)) {
+		world_track(*state, service, SECOND(service), service);
+		world_set_mtu(*state, SECOND(service), 360);
+		wrong += compare_ways(*state, service, SECOND(service));
+		world_set_mtu(*state, SECOND(service), 0);
+		world_settle(*state, service, service);
 	}
 	assert_int_equal(wrong, 0);
 }
@@ -393,6 +424,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(connections_of_clients_with_affinity_fare_alike, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(links_too_small_are_told_alike, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(tracked_links_too_small_are_told_alike, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(tracked_connections_that_are_drained_fare_alike, world_setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(who_shares_a_place_with_an_end_is_not_taken_for_it, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(what_is_within_a_connection_takes_the_short_way, world_setup,
