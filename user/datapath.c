@@ -158,7 +158,6 @@ int datapath_set_mirror(struct datapath *dp, uint32_t at, uint32_t way_out, uint
 	const __u32 devices[MIRROR_DEVICES] = {near, way_out};
 	_cleanup_close_ int both = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "headgate_mirror", sizeof(__u32), sizeof(__u32),
 						  MIRROR_DEVICES, NULL);
-
 	int error;
 
 	if (both < 0)

@@ -199,30 +199,6 @@ static bool same(__u32 service, size_t count, const struct kept *plain, const st
 	return same;
 }
 
-static void name_end(struct fixture *f, const struct service_key *end, __u32 name)
-{
-	static struct known_ends known;
-	__u32 zero = 0;
-
-	assert_true(map_get(f->known_ends, &zero, &known));
-	known.end[hash_end(address_fold(&end->address), end->port, end->protocol)] = name;
-	map_set(f->known_ends, &zero, &known);
-}
-
-/* As the daemon does where no other end has the place, which is what the short way needs. */
-static void name_ends(struct fixture *f, __u32 service, __u32 backend)
-{
-	struct service s = world_service_get(f, service);
-	struct service_key end = {
-		.address = address_of(world_backend_address(backend)),
-		.port = htons(BACKEND_PORT),
-		.protocol = s.vip.protocol,
-	};
-
-	name_end(f, &s.vip, service);
-	name_end(f, &end, END_BACKEND | (world_mode(service) == FORWARD_DNAT ? END_DNAT : 0) | backend);
-}
-
 /* After each step, since later ones may hide what an earlier one left. */
 static size_t compare_ways(struct fixture *f, __u32 service, __u32 backend)
 {
@@ -231,7 +207,6 @@ static size_t compare_ways(struct fixture *f, __u32 service, __u32 backend)
 	size_t count = world_is_udp(service) ? sizeof(udp_steps) / sizeof(*steps) : sizeof(tcp_steps) / sizeof(*steps);
 	size_t wrong = 0;
 
-	name_ends(f, service, backend);
 	for (size_t i = 1; i <= count; i++) {
 		run_steps(f, service, backend, steps, i, false, &plain);
 		run_steps(f, service, backend, steps, i, true, &whole);
@@ -356,7 +331,6 @@ static size_t short_of(struct fixture *f, __u32 service, size_t from, size_t to)
 	struct frame in;
 	int part[2];
 
-	name_ends(f, service, service);
 	run_steps(f, service, service, tcp_steps, from, false, &kept);
 	for (__u32 i = 0; i < 2; i++)
 		part[i] = take_part(f, i);
@@ -404,7 +378,6 @@ static void who_shares_a_place_with_an_end_is_not_taken_for_it(void **state)
 {
 	struct segment request = world_request(DNAT4_TCP), reply = world_reply(DNAT4_TCP, DNAT4_TCP);
 
-	name_ends(*state, DNAT4_TCP, DNAT4_TCP);
 	assert_int_equal(world_backend_of(*state, &request), DNAT4_TCP);
 	request.to = sharer_of(request.to, request.to_port, IPPROTO_TCP);
 	assert_true(world_becomes(*state, "a stranger's request", &request, PASSED, NULL));
