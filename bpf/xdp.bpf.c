@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * The XDP hook. What is frequent is decided by the first program; the others take over by tail call what is a reply,
- * what only the whole parser reads, and ICMP.
+ * The XDP hook. What is frequent is decided by the first program, in a short way; the others take over by tail call all
+ * that there is more to: requests, replies, what only the whole parser reads, ICMP, and what comes from a shadow.
  */
 #include "frame.h"
 #include "icmp.h"
