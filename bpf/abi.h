@@ -8,7 +8,7 @@
  * A change of any layout here is a new HEADGATE_ABI, and with it a new folder in bpffs: a daemon never adopts
  * maps whose bytes it would misread. The includer provides __u8.. and __be16 (vmlinux.h or linux/types.h).
  */
-#define HEADGATE_ABI 7
+#define HEADGATE_ABI 8
 
 #define SLOTS 65536U         /* hash buckets of a table: 16 bits of the tuple's hash */
 #define VARIANTS_MAX 16U     /* of one service */
@@ -280,15 +280,17 @@ struct flow {
 };
 _Static_assert(sizeof(struct flow) == 40, "ABI");
 
-/* A source port in use towards one endpoint: NAT's reverse direction, and the lock that keeps ports unique. */
+/* A source port in use towards one endpoint. */
 struct source_port_key {
 	__u32 endpoint;
-	__u32 source_fold; /* address_fold() of the source address; the value names the address itself */
+	__u32 source_fold; /* address_fold() of the source address */
 	__be16 port;
 	__be16 zero;
 };
 _Static_assert(sizeof(struct source_port_key) == 12, "ABI");
 
+/* NAT's reverse direction, and what keeps ports unique. Its key is in it: its backend's endpoint, its source, its port.
+ */
 struct source_port {
 	struct flow_key flow;
 	__u32 backend;
@@ -296,12 +298,12 @@ struct source_port {
 	__u32 server_next; /* one past the highest sequence number it sent; valid with FLOW_REPLIED */
 	__u32 flags;       /* enum flow_flags; set by atomic or */
 	__u16 source;      /* id of the source address */
-	__u16 zero;
+	__be16 port;
 	struct server_progress server;
 };
 _Static_assert(sizeof(struct source_port) == 64, "ABI");
 
-/* A connection that is measured in a mode that keeps no state of its own. Key is struct flow_key. */
+/* A connection that is measured in a mode that keeps no state of its own. */
 struct sampled_flow {
 	struct server_progress server;
 	struct client_progress client;
@@ -311,6 +313,87 @@ struct sampled_flow {
 	__u32 server_next; /* as in struct source_port */
 };
 _Static_assert(sizeof(struct sampled_flow) == 56, "ABI");
+
+/*
+ * Flow tables: arrays of buckets, each of entries and, in the place of two more, their tags of the same numbers
+ * (bucket.h): so any number below BUCKET_PLACES is within a bucket. A tag of 0 is a free entry's; TAG_WRITTEN without
+ * TAG_USED says that it is being written.
+ */
+#define BUCKET_ENTRIES 30U
+#define BUCKET_PLACES 32U
+#define BUCKET_NONE 0xffU
+#define BUCKET_EVICTED 0x100U
+#define TAG_USED 0x80000000U    /* the entry may be read */
+#define TAG_KEPT 0x40000000U    /* and only the daemon takes it out; without, it makes room for a newer one */
+#define TAG_WRITTEN 0x40000000U /* instead of TAG_USED */
+#define TAG_PRINT 0x3fff0000U   /* of its key's hash */
+#define TAG_MOMENT 0x0000ffffU  /* when it was taken, or, while it is not kept, last seen */
+#define MOMENT_SHIFT 22         /* moments are of 2^22 ns, about as fine as the coarse clock */
+
+struct bucket_tags {
+	__u32 tag[BUCKET_PLACES];
+};
+_Static_assert(sizeof(struct bucket_tags) == 128, "two cache lines");
+
+/* A connection, half-open until TAG_KEPT. One cache line. */
+struct flow_entry {
+	struct flow_key key;
+	__u32 zero;
+	struct flow flow;
+};
+_Static_assert(sizeof(struct flow_entry) == 64, "ABI");
+
+struct flow_bucket {
+	union {
+		struct flow_entry entry[BUCKET_PLACES];
+		struct {
+			__u8 entries[1920];
+			struct bucket_tags tags;
+		};
+	};
+};
+_Static_assert(sizeof(struct flow_bucket) == 2048, "half a page");
+
+struct port_bucket {
+	union {
+		struct source_port entry[BUCKET_PLACES];
+		struct {
+			__u8 entries[1920];
+			struct bucket_tags tags;
+		};
+	};
+};
+_Static_assert(sizeof(struct port_bucket) == 2048, "half a page");
+
+struct sampled_entry {
+	struct flow_key key;
+	__u32 zero;
+	struct sampled_flow flow;
+};
+_Static_assert(sizeof(struct sampled_entry) == 80, "ABI");
+
+struct sampled_bucket {
+	union {
+		struct sampled_entry entry[BUCKET_PLACES];
+		struct {
+			__u8 entries[2432];
+			struct bucket_tags tags;
+		};
+	};
+};
+_Static_assert(sizeof(struct sampled_bucket) == 2560, "whole cache lines");
+
+/* How the flow tables are laid out; written once, before anything is in them. */
+struct flow_layout {
+	__u64 secret; /* of the flows' hash, so that nobody chooses connections that all fall into one bucket */
+	__u32 flow_buckets;
+	__u32 port_buckets;
+	__u32 sampled_buckets;
+	__u32 half_open; /* the limits that they were made for */
+	__u32 established;
+	__u32 zero;
+};
+_Static_assert(sizeof(struct flow_layout) == 32, "ABI");
 
 struct next_hop_key {
 	__u32 prefix_bits; /* of the (mapped) address */
@@ -358,7 +441,7 @@ enum drop_reason {
 struct service_counters {
 	__u64 flow_lookups;   /* stateless modes: packets that read flow state, as their slot is tracked */
 	__u64 flow_misses;    /* of those: connections older than the change, sent to base */
-	__u64 flow_overflows; /* packets of flows that found the established table full, or no room at all */
+	__u64 flow_overflows; /* new flows of tracked slots that found no room */
 	__u64 drops[DROP_REASONS];
 	__u64 echo_answers;    /* echo requests answered here; counted at the lowest service id of the address */
 	__u64 too_big_answers; /* "fragmentation needed" and "packet too big" sent from here */

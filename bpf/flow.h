@@ -3,11 +3,12 @@
 #define HEADGATE_FLOW_H
 
 /*
- * The flow tables: half-open and established. A completed handshake promotes, so that a flood of SYNs evicts nothing
- * but other half-open flows.
+ * The flow table. A completed handshake keeps a flow, so that a flood of SYNs evicts nothing but other half-open ones.
  */
+#include "bucket.h"
 #include "count.h"
 #include "ends.h"
+#include "hash.h"
 #include "maps.h"
 #include "parse.h"
 #include "sequence.h"
@@ -17,6 +18,12 @@ static __always_inline __u32 tick_now(void)
 	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
 }
 
+/* Finer: the time that tags have. */
+static __always_inline __u32 moment_now(void)
+{
+	return bpf_ktime_get_coarse_ns() >> MOMENT_SHIFT;
+}
+
 static __always_inline void flow_key_of_request(const struct packet *p, __u32 service, struct flow_key *ret)
 {
 	ret->client = p->source;
@@ -24,15 +31,161 @@ static __always_inline void flow_key_of_request(const struct packet *p, __u32 se
 	ret->service = service;
 }
 
-static __always_inline struct flow *flow_find(const struct flow_key *key, bool *ret_half_open)
-{
-	struct flow *f = bpf_map_lookup_elem(&established, key);
+/* Where an entry was looked for. */
+struct sought {
+	struct place place;
+	__u32 free; /* an entry that was free then, or none; or the one that was found, should it be freed */
+	__u32 was;  /* found: its tag then, */
+	__u32 *tag; /* and where that is */
+};
 
-	*ret_half_open = false;
-	if (f)
-		return f;
-	*ret_half_open = true;
-	return bpf_map_lookup_elem(&half_open, key);
+static __always_inline bool is_half_open(const struct sought *found)
+{
+	return !tag_is_kept(found->was);
+}
+
+static __always_inline bool flow_key_same(const struct flow_key *a, const struct flow_key *b)
+{
+	const __u32 *x = a->client.word, *y = b->client.word;
+
+	/* One branch, where as many as there are words would be as many paths for the verifier. */
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (a->port ^ b->port) |
+		 (a->service ^ b->service));
+}
+
+static __always_inline const struct flow_layout *flow_layout_now(void)
+{
+	return bpf_map_lookup_elem(&flow_layout, &(__u32){0});
+}
+
+static __always_inline struct place flow_place(const struct flow_layout *layout, const struct flow_key *key)
+{
+	return place_of(hash_flow(layout->secret, key), layout->flow_buckets);
+}
+
+static __always_inline struct flow_bucket *flow_bucket(__u32 number)
+{
+	return bpf_map_lookup_elem(&flows, &number);
+}
+
+/* Looks at all entries of a bucket. Return: one's number, or BUCKET_ENTRIES and above: that less is a free one's. */
+__weak __noinline __u32 flow_search(const struct flow_bucket *b, const struct flow_key *key, __u32 print)
+{
+	__u32 free = BUCKET_ENTRIES;
+
+	if (!b || !key)
+		return BUCKET_NONE;
+	for (__u32 at = 0; at < BUCKET_ENTRIES; at++) {
+		__u32 tag = b->tags.tag[at];
+
+		free = free_one(free, at, tag);
+		if (tag_may_be(tag, print) && flow_key_same(&b->entry[at].key, key))
+			return at;
+	}
+	return BUCKET_ENTRIES + free;
+}
+
+/* bucket_take() */
+__weak __noinline __u32 entry_take(struct bucket_tags *tags, __u32 first, __u32 free, __u32 print, __u32 moment)
+{
+	return tags ? bucket_take(tags, first, free, print, moment) : BUCKET_NONE;
+}
+
+/* Whether somebody else has an entry for the same flow, or writes one that may be. */
+__weak __noinline __u32 flow_is_double(const struct flow_bucket *b, const struct flow_key *key, __u32 print)
+{
+	const __u32 writing = TAG_WRITTEN | print;
+	__s64 others = -1;
+
+	if (!b || !key || bucket_is_alone(&b->tags, print))
+		return 0;
+	for (__u32 at = 0; at < BUCKET_ENTRIES; at++) {
+		__u32 tag = *(const volatile __u32 *)&b->tags.tag[at];
+
+		others -= where_negative((__s64)((tag & ~TAG_MOMENT) ^ writing) - 1);
+		if (tag_may_be(tag, print) && flow_key_same(&b->entry[at].key, key))
+			return 1;
+	}
+	return !!others;
+}
+
+/* NULL: there is none; @ret is where it would be. */
+static __always_inline struct flow *flow_find(const struct flow_key *key, struct sought *ret)
+{
+	const struct flow_layout *layout = flow_layout_now();
+	struct flow_bucket *b;
+	__u32 at;
+
+	*ret = (struct sought){.free = BUCKET_ENTRIES};
+	if (!layout)
+		return NULL;
+	ret->place = flow_place(layout, key);
+	b = flow_bucket(ret->place.bucket);
+	if (!b)
+		return NULL;
+	at = ret->place.first;
+	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key))
+		at = flow_search(b, key, ret->place.print);
+	if (at >= BUCKET_ENTRIES) {
+		ret->free = at - BUCKET_ENTRIES;
+		return NULL;
+	}
+	ret->free = at;
+	ret->tag = &b->tags.tag[within(at)];
+	ret->was = *(volatile __u32 *)ret->tag;
+	return tag_may_be(ret->was, ret->place.print) ? &b->entry[within(at)].flow : NULL;
+}
+
+/* What is known of a new flow when its first packet comes. @now: bpf_ktime_get_coarse_ns() */
+static __always_inline struct flow flow_begun(const struct packet *p, __u32 backend, __u64 now)
+{
+	return (struct flow){
+		.backend = backend,
+		.seen = now >> TICK_SHIFT,
+		.opened = now >> TICK_SHIFT,
+		.client = {.bytes = p->bytes, .next = p->sequence_next},
+	};
+}
+
+/* An entry that is written next, and seen by nobody until its tag is published. */
+struct taken_flow {
+	struct flow_entry *entry;
+	__u32 *tag;
+};
+
+/**
+ * flow_take - an entry for a new flow
+ * @missed: it was looked for there
+ * @now: as in flow_begun()
+ * Return: false: there is no room for it, or another CPU was first with this flow.
+ */
+static __always_inline bool flow_take(const struct flow_key *key, const struct sought *missed, __u64 now,
+				      struct taken_flow *ret)
+{
+	const struct place *place = &missed->place;
+	struct flow_bucket *b = flow_bucket(place->bucket);
+	__u32 at;
+
+	if (!b)
+		return false;
+	at = entry_take(&b->tags, place->first, missed->free, place->print, now >> MOMENT_SHIFT);
+	if (at == BUCKET_NONE)
+		return false;
+	ret->entry = &b->entry[within(at)];
+	ret->tag = &b->tags.tag[within(at)];
+	if (!flow_is_double(b, key, place->print))
+		return true;
+	tag_give_back(ret->tag);
+	return false;
+}
+
+/* @kept: it is established, or as good as that */
+static __always_inline void flow_write(const struct flow_key *key, const struct flow *flow, bool kept,
+				       const struct taken_flow *to)
+{
+	to->entry->key = *key;
+	to->entry->flow = *flow;
+	tag_publish(to->tag, kept);
 }
 
 /*
@@ -92,25 +245,25 @@ static __always_inline void flow_touch(struct flow *f, const struct packet *p)
 		__sync_fetch_and_or(&f->flags, flags);
 }
 
-/* From half-open to established. When that is full the flow stays where it is, and goes on while nobody evicts it. */
-static __always_inline void flow_promote(const struct flow_key *key, const struct flow *f)
+/* From half-open to established. Return: whether it is: it may just have made room for another one, or been seen. */
+static __always_inline bool entry_keep(const struct sought *found)
 {
-	struct service_counters *counters;
-	struct flow copy = *f;
-
-	if (bpf_map_update_elem(&established, key, &copy, BPF_ANY) == 0) {
-		bpf_map_delete_elem(&half_open, key);
-		return;
-	}
-	counters = counters_of_service(key->service);
-	if (counters)
-		counters->flow_overflows++;
+	return tag_is_kept(found->was) || tag_swap(found->tag, found->was, found->was | TAG_KEPT);
 }
 
-static __always_inline void flow_forget(const struct flow_key *key)
+/* Unless it is another one by now. */
+static __always_inline void entry_free(const struct sought *found)
 {
-	bpf_map_delete_elem(&established, key);
-	bpf_map_delete_elem(&half_open, key);
+	tag_swap(found->tag, found->was, 0);
+}
+
+/* That it was seen: who is half-open and silent makes room first. */
+static __always_inline void entry_refresh(const struct sought *found)
+{
+	__u32 moment = moment_now() & TAG_MOMENT;
+
+	if ((found->was & TAG_MOMENT) != moment)
+		tag_swap(found->tag, found->was, (found->was & ~TAG_MOMENT) | moment);
 }
 
 #endif

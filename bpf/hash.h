@@ -57,6 +57,27 @@ static inline __attribute__((always_inline)) __u32 hash_shadow(const struct addr
 	return ((hash_client(0, client, port) & 0xffffffff) * count) >> 32;
 }
 
+/**
+ * hash_flow - where a flow is in the tables
+ * @secret: of them
+ */
+static inline __attribute__((always_inline)) __u64 hash_flow(__u64 secret, const struct flow_key *key)
+{
+	__u64 high = (__u64)key->client.word[0] << 32 | key->client.word[1];
+	__u64 low = (__u64)key->client.word[2] << 32 | key->client.word[3];
+	__u64 ports = (__u64)key->service << 16 | key->port;
+
+	/* What clients choose is never added to what they choose as well but by a factor that they do not know. */
+	return hash_mix(hash_mix(high + secret) + low * 0x9e3779b97f4a7c15ULL + ports * (secret | 1));
+}
+
+/* The same of a source port, which nobody else chooses. */
+static inline __attribute__((always_inline)) __u64 hash_source_port(const struct source_port_key *key)
+{
+	return hash_mix(((__u64)key->source_fold << 32 | (__u32)key->port << 16) +
+			key->endpoint * 0x9e3779b97f4a7c15ULL);
+}
+
 /* An address in 32 bits, for keys whose value holds the whole address. */
 static inline __attribute__((always_inline)) __u32 address_fold(const struct address *address)
 {

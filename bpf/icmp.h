@@ -162,8 +162,8 @@ static __always_inline int backend_of_connection(const struct packet *p, const s
 	__u64 hash = client_hash(s, p);
 	struct choice choice;
 	struct address *source;
-	bool half_open_hit;
 	struct flow_key key;
+	struct sought sought;
 	struct flow *flow;
 	__u32 id;
 
@@ -175,7 +175,7 @@ static __always_inline int backend_of_connection(const struct packet *p, const s
 	if (s->mode != FORWARD_NAT && !choice.tracked)
 		return 0;
 	flow_key_of_request(p, service, &key);
-	flow = flow_find(&key, &half_open_hit);
+	flow = flow_find(&key, &sought);
 	if (s->mode != FORWARD_NAT) {
 		if (flow)
 			ret->backend = flow->backend;

@@ -100,37 +100,40 @@ struct {
 	__type(value, struct row);
 } rows __weak SEC(".maps");
 
-/* Flows before their handshake is complete: the least recently used one makes room, so that a flood hurts only itself.
- */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-} half_open __weak SEC(".maps");
+	__type(key, __u32);
+	__type(value, struct flow_layout);
+} flow_layout __weak SEC(".maps");
 
-/* Flows after it: nothing is evicted, only the daemon takes out what is closed or idle. */
+/* Connections. What has not completed its handshake makes room for what is newer, so that a flood of SYNs hurts only
+ * itself; nothing else is evicted, only the daemon takes out what is closed or idle. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-} established __weak SEC(".maps");
+	__type(key, __u32);
+	__type(value, struct flow_bucket);
+} flows __weak SEC(".maps");
 
 /* NAT's reverse direction. A port is free exactly when it has no entry here. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, struct source_port_key);
-	__type(value, struct source_port);
+	__type(key, __u32);
+	__type(value, struct port_bucket);
 } source_ports __weak SEC(".maps");
 
 /* Connections that are measured in modes without state. Nothing is evicted, so that what is counted stays right. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, struct flow_key);
-	__type(value, struct sampled_flow);
+	__type(key, __u32);
+	__type(value, struct sampled_bucket);
 } sampled_flows __weak SEC(".maps");
 
 /* Addresses that NAT rewrites sources to, by id. */
@@ -304,11 +307,7 @@ struct scratch {
 	struct packet packet;
 	__u32 seen; /* enum seen */
 	struct link_header link;
-	union {
-		struct source_port source_port;
-		struct sampled_flow sampled_flow;
-		struct comparison comparison;
-	};
+	struct comparison comparison;
 };
 
 struct {

@@ -103,13 +103,14 @@ static __always_inline struct packet plain_whole(const struct frame *f, const st
 static __always_inline struct flow *plain_flow(const struct packet *p, __u32 service)
 {
 	struct flow_key key;
+	struct sought sought;
 	struct flow *f;
 
 	if (!plain_is_within(p))
 		return NULL;
 	flow_key_of_request(p, service, &key);
-	f = bpf_map_lookup_elem(&established, &key);
-	return f && !(f->flags & FLOW_ENDS) ? f : NULL;
+	f = flow_find(&key, &sought);
+	return f && !is_half_open(&sought) && !(f->flags & FLOW_ENDS) ? f : NULL;
 }
 
 /* What is to be kept of a packet that leaves. */
@@ -131,9 +132,10 @@ static __always_inline struct source_port *plain_port(const struct packet *p, __
 {
 	struct source_port *port;
 	struct flow_key key;
+	struct sought sought;
 
 	flow_key_of_request(p, service, &key);
-	port = nat_port_of(&key, flow);
+	port = nat_port_of(&key, flow, &sought);
 	return port && !(port->flags & FLOW_ENDS) ? port : NULL;
 }
 

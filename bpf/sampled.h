@@ -9,6 +9,77 @@
 #include "measuring.h"
 #include "slot.h"
 
+static __always_inline struct place sampled_place(const struct flow_layout *layout, const struct flow_key *key)
+{
+	return place_of(hash_flow(layout->secret, key), layout->sampled_buckets);
+}
+
+static __always_inline struct sampled_bucket *sampled_bucket(__u32 number)
+{
+	return bpf_map_lookup_elem(&sampled_flows, &number);
+}
+
+/* Looks at all entries of a bucket. Return: as flow_search(). */
+__weak __noinline __u32 sampled_search(const struct sampled_bucket *b, const struct flow_key *key, __u32 print)
+{
+	__u32 free = BUCKET_ENTRIES;
+
+	if (!b || !key)
+		return BUCKET_NONE;
+	for (__u32 at = 0; at < BUCKET_ENTRIES; at++) {
+		__u32 tag = b->tags.tag[at];
+
+		free = free_one(free, at, tag);
+		if (tag_may_be(tag, print) && flow_key_same(&b->entry[at].key, key))
+			return at;
+	}
+	return BUCKET_ENTRIES + free;
+}
+
+/* NULL: there is none; @ret is where it would be. */
+static __always_inline struct sampled_flow *sampled_find(const struct flow_key *key, struct sought *ret)
+{
+	const struct flow_layout *layout = flow_layout_now();
+	struct sampled_bucket *b;
+	__u32 at;
+
+	*ret = (struct sought){.free = BUCKET_ENTRIES};
+	if (!layout)
+		return NULL;
+	ret->place = sampled_place(layout, key);
+	b = sampled_bucket(ret->place.bucket);
+	if (!b)
+		return NULL;
+	at = ret->place.first;
+	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key))
+		at = sampled_search(b, key, ret->place.print);
+	if (at < BUCKET_ENTRIES)
+		return &b->entry[within(at)].flow;
+	ret->free = at - BUCKET_ENTRIES;
+	return NULL;
+}
+
+/* Return: false: there is no room. */
+static __always_inline bool sampled_write(const struct flow_key *key, const struct sought *missed,
+					  const struct sampled_flow *flow)
+{
+	const struct place *place = &missed->place;
+	struct sampled_bucket *b = sampled_bucket(place->bucket);
+	struct sampled_entry *entry;
+	__u32 at;
+
+	if (!b)
+		return false;
+	at = entry_take(&b->tags, place->first, missed->free, place->print, moment_now());
+	if (at == BUCKET_NONE)
+		return false;
+	entry = &b->entry[within(at)];
+	entry->key = *key;
+	entry->flow = *flow;
+	tag_publish(&b->tags.tag[within(at)], true);
+	return true;
+}
+
 /* @client, @port: of the client, whichever direction the packet goes. */
 static __always_inline bool is_sampled(const struct service *s, const struct packet *p, const struct address *client,
 				       __be16 port)
@@ -24,26 +95,26 @@ static __always_inline bool sampled_is_known(const struct packet *p, const struc
 	return known->flags & FLOW_ESTABLISHED || !is_another_syn(p, &known->client);
 }
 
-/* A new connection's SYN; @known: the entry of one before it with the same ports, or NULL. */
+/* A new connection's SYN; @known: the entry of one before it with the same ports, or NULL: then @missed is where it
+ * was looked for. */
 static __always_inline void sampled_open(const struct packet *p, const struct flow_key *key, struct sampled_flow *known,
-					 __u32 backend)
+					 const struct sought *missed, __u32 backend)
 {
 	struct measurements *m = measurements_of(backend);
-	struct scratch *space = scratch_space();
-	struct sampled_flow *fresh;
+	struct sampled_flow fresh = {
+		.server.opened_ns = bpf_ktime_get_ns(),
+		.client = {.bytes = p->bytes, .next = p->sequence_next},
+		.backend = backend,
+		.seen = tick_now(),
+	};
 	__u32 given_up;
 
-	if (!m || !space)
+	if (!m)
 		return;
 	given_up = known && !flow_is_over(known->flags) && !(known->flags & FLOW_REPLIED) ? known->backend : 0;
-	fresh = &space->sampled_flow;
-	__builtin_memset(fresh, 0, sizeof(*fresh));
-	fresh->server.opened_ns = bpf_ktime_get_ns();
-	fresh->client.bytes = p->bytes;
-	fresh->client.next = p->sequence_next;
-	fresh->backend = backend;
-	fresh->seen = tick_now();
-	if (bpf_map_update_elem(&sampled_flows, key, fresh, BPF_ANY)) {
+	if (known) {
+		*known = fresh;
+	} else if (!sampled_write(key, missed, &fresh)) {
 		m->unmeasured++;
 		return;
 	}
@@ -81,13 +152,14 @@ static __always_inline void sampled_establish(const struct packet *p, struct sam
 static __always_inline bool sampled_request(const struct packet *p, __u32 service, __u32 backend)
 {
 	struct sampled_flow *f;
+	struct sought sought;
 	struct flow_key key;
 	__u32 ends;
 
 	flow_key_of_request(p, service, &key);
-	f = bpf_map_lookup_elem(&sampled_flows, &key);
+	f = sampled_find(&key, &sought);
 	if (packet_opens(p) && !(f && sampled_is_known(p, f))) {
-		sampled_open(p, &key, f, backend);
+		sampled_open(p, &key, f, &sought, backend);
 		return true;
 	}
 	if (!f)
@@ -116,7 +188,8 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 static __always_inline void sampled_reply(const struct frame *frame, const struct packet *p, __u32 service)
 {
 	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
-	struct sampled_flow *f = bpf_map_lookup_elem(&sampled_flows, &key);
+	struct sought sought;
+	struct sampled_flow *f = sampled_find(&key, &sought);
 
 	if (!f)
 		return;

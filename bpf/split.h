@@ -79,22 +79,23 @@ static __always_inline enum verdict reset_connection(const struct packet *p, con
 	struct measurements *m = measurements_of(backend);
 	struct sampled_flow *sampled;
 	struct source_port *port;
-	bool half_open_hit, first;
 	struct flow_key key;
+	struct sought sought;
 	struct flow *f;
+	bool first;
 
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &half_open_hit);
+	f = flow_find(&key, &sought);
 	first = f && !(__sync_fetch_and_or(&f->flags, over) & FLOW_DRAINED);
 	if (first)
 		f->drained = tick_now();
 	if (s->mode == FORWARD_NAT) {
-		port = f ? nat_port_of(&key, f) : NULL;
+		port = f ? nat_port_of(&key, f, &sought) : NULL;
 		if (port)
 			__sync_fetch_and_or(&port->flags, over);
 	} else if (s->mode == FORWARD_DNAT) {
 		/* Counted like all that is measured: of the sample. */
-		sampled = bpf_map_lookup_elem(&sampled_flows, &key);
+		sampled = sampled_find(&key, &sought);
 		first = sampled && !(__sync_fetch_and_or(&sampled->flags, over) & FLOW_DRAINED);
 	} else {
 		first = false; /* nothing is measured */

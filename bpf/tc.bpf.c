@@ -411,12 +411,12 @@ static struct scratch made_up_space;
 
 static __always_inline void flow_told(const struct packet *p, __u32 service)
 {
-	bool half_open_hit;
 	struct flow_key key;
+	struct sought sought;
 	struct flow *f;
 
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &half_open_hit);
+	f = flow_find(&key, &sought);
 	if (f)
 		__sync_fetch_and_or(&f->flags, FLOW_TOLD);
 }

@@ -24,16 +24,13 @@ static __always_inline bool backend_reachable(__u32 id)
  * packets, unknown, would be sent. Datagrams count as an opening only where one is written, TCP's SYNs always.
  */
 static __always_inline __u32 tracked_miss(const struct packet *p, const struct service *s, const struct choice *c,
-					  const struct flow_key *key, struct service_counters *counters,
-					  bool *ret_opened)
+					  const struct flow_key *key, const struct sought *missed,
+					  struct service_counters *counters, bool *ret_opened)
 {
-	struct flow fresh = {
-		.backend = c->entry,
-		.seen = tick_now(),
-		.opened = tick_now(),
-		.client = {.bytes = p->bytes, .next = p->sequence_next},
-	};
-	bool opens = packet_opens(p);
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct flow fresh = flow_begun(p, c->entry, now);
+	bool opens = packet_opens(p), written = false;
+	struct taken_flow taken;
 
 	*ret_opened = opens && p->protocol == IPPROTO_TCP;
 	if (p->protocol == IPPROTO_UDP && s->flags & SERVICE_UDP_MISS_BASE)
@@ -42,19 +39,21 @@ static __always_inline __u32 tracked_miss(const struct packet *p, const struct s
 		fresh.backend = c->base;
 	if ((c->entry == c->base && !c->remember) || !backend_reachable(fresh.backend))
 		return fresh.backend;
-	if (opens) {
-		if (bpf_map_update_elem(&half_open, key, &fresh, BPF_ANY) == 0) {
-			*ret_opened = true;
-			return fresh.backend;
-		}
+	/* What is older is written so that the daemon sees who still disagrees with the entry. */
+	if (opens || !flow_flags_of(p, FLOW_CLIENT_FIN))
+		written = flow_take(key, missed, now, &taken);
+	if (written)
+		flow_write(key, &fresh, !opens, &taken);
+	if (!opens) {
+		counters->flow_misses++;
+		return c->base;
+	}
+	if (!written) {
 		counters->flow_overflows++;
 		return c->base;
 	}
-	counters->flow_misses++;
-	/* Written so that the daemon sees who still disagrees with the entry; where it does not fit, base it stays. */
-	if (!flow_flags_of(p, FLOW_CLIENT_FIN))
-		bpf_map_update_elem(&established, key, &fresh, BPF_NOEXIST);
-	return c->base;
+	*ret_opened = true;
+	return fresh.backend;
 }
 
 /**
@@ -66,8 +65,8 @@ static __always_inline __u32 tracked_backend(const struct packet *p, const struc
 					     const struct choice *c, bool *ret_opened)
 {
 	struct service_counters *counters = counters_of_service(service);
-	bool half_open_hit;
 	struct flow_key key;
+	struct sought sought;
 	struct flow *f;
 	__u32 backend;
 
@@ -75,19 +74,21 @@ static __always_inline __u32 tracked_backend(const struct packet *p, const struc
 		return 0;
 	counters->flow_lookups++;
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &half_open_hit);
+	f = flow_find(&key, &sought);
 	if (f && p->protocol == IPPROTO_TCP && packet_opens(p) &&
-	    (f->flags & (FLOW_RESET | FLOW_CLIENT_FIN) || (half_open_hit && is_another_syn(p, &f->client)))) {
-		flow_forget(&key);
+	    (f->flags & (FLOW_RESET | FLOW_CLIENT_FIN) || (is_half_open(&sought) && is_another_syn(p, &f->client)))) {
+		entry_free(&sought);
 		f = NULL;
 	}
 	if (!f)
-		return tracked_miss(p, s, c, &key, counters, ret_opened);
+		return tracked_miss(p, s, c, &key, &sought, counters, ret_opened);
 	*ret_opened = false;
 	backend = f->backend;
 	flow_touch(f, p);
-	if (half_open_hit && !(p->protocol == IPPROTO_TCP && packet_opens(p)))
-		flow_promote(&key, f);
+	if (is_half_open(&sought) && p->protocol == IPPROTO_TCP && packet_opens(p))
+		entry_refresh(&sought);
+	else if (is_half_open(&sought))
+		entry_keep(&sought);
 	return backend;
 }
 
@@ -98,8 +99,8 @@ static __always_inline __u32 tracked_backend(const struct packet *p, const struc
 static __always_inline void tracked_reset(const struct packet *p, __u32 service, __u32 endpoint)
 {
 	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
-	bool half_open_hit;
-	struct flow *f = flow_find(&key, &half_open_hit);
+	struct sought sought;
+	struct flow *f = flow_find(&key, &sought);
 	struct backend *b = f ? bpf_map_lookup_elem(&backends, &f->backend) : NULL;
 
 	if (b && b->endpoint == endpoint)

@@ -69,6 +69,7 @@ void datapath_close(struct datapath *dp)
 		munmap(dp->known_ends, datapath_array_bytes(sizeof(struct known_ends), 1));
 	if (dp->replay_counters)
 		munmap(dp->replay_counters, datapath_array_bytes(sizeof(struct shadow_counters), dp->limits.services));
+	datapath_unmap_flow_tables(dp);
 	for (size_t i = 0; i < ENTRY_PROGRAMS; i++)
 		closep(&dp->program_fd[i]);
 	headgate_bpf__destroy(dp->skeleton);
@@ -194,6 +195,11 @@ struct shadow *datapath_shadow(struct datapath *dp, uint32_t service)
 struct shadow_guard *datapath_shadow_guard(struct datapath *dp)
 {
 	return dp->guard;
+}
+
+const struct flow_tables *datapath_flow_tables(const struct datapath *dp)
+{
+	return &dp->flow_tables;
 }
 
 struct shadow_counters *datapath_replay_counters(struct datapath *dp, uint32_t service)

@@ -13,6 +13,7 @@
 
 #include "abi.h"
 #include "attach.h"
+#include "flow_tables.h"
 #include "model.h"
 
 struct datapath;
@@ -26,10 +27,6 @@ enum datapath_map {
 	MAP_SERVER_IDS,         /* struct server_id_key -> u32 */
 	MAP_REPLY_ORIGINS,      /* struct service_key -> struct reply_origin */
 	MAP_COHORTS,            /* struct cohort_key -> struct cohort */
-	MAP_HALF_OPEN,          /* struct flow_key -> struct flow */
-	MAP_ESTABLISHED,        /* struct flow_key -> struct flow */
-	MAP_SOURCE_PORTS,       /* struct source_port_key -> struct source_port */
-	MAP_SAMPLED_FLOWS,      /* struct flow_key -> struct sampled_flow */
 	MAP_SOURCES,            /* u32 -> struct address */
 	MAP_BACKEND_IDENTITIES, /* u32 -> struct backend_identity */
 	MAP_NEXT_HOPS,          /* struct next_hop_key -> struct next_hop_entry */
@@ -80,6 +77,7 @@ struct backend *datapath_backend(struct datapath *dp, uint32_t id);
 struct row *datapath_row(struct datapath *dp, uint32_t row);
 struct shadow *datapath_shadow(struct datapath *dp, uint32_t service);
 struct shadow_guard *datapath_shadow_guard(struct datapath *dp);
+const struct flow_tables *datapath_flow_tables(const struct datapath *dp);
 /* What the daemon itself counts, of engine replay; datapath_shadow_counters() has it in its sums. */
 struct shadow_counters *datapath_replay_counters(struct datapath *dp, uint32_t service);
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #include "pins.h"
 
@@ -33,13 +34,12 @@ static void set_sizes(struct headgate_bpf *skeleton, const struct limits *l)
 	bpf_map__set_max_entries(skeleton->maps.backend_identities, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.backend_counters, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.rows, l->rows);
-	bpf_map__set_max_entries(skeleton->maps.half_open, l->half_open);
-	bpf_map__set_max_entries(skeleton->maps.established, l->established);
+	bpf_map__set_max_entries(skeleton->maps.flows, flow_buckets_for(l->established + l->half_open));
 	bpf_map__set_max_entries(skeleton->maps.measurements, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.silent_counters, l->backends);
 	bpf_map__set_max_entries(skeleton->maps.remembered, l->services * VARIANTS_MAX);
-	bpf_map__set_max_entries(skeleton->maps.sampled_flows, l->established);
-	bpf_map__set_max_entries(skeleton->maps.source_ports, l->established + l->half_open);
+	bpf_map__set_max_entries(skeleton->maps.sampled_flows, sampled_buckets_for(l->established));
+	bpf_map__set_max_entries(skeleton->maps.source_ports, flow_buckets_for(l->established + l->half_open));
 	bpf_map__set_max_entries(skeleton->maps.shadows, l->services);
 	bpf_map__set_max_entries(skeleton->maps.shadow_counters, l->services);
 	bpf_map__set_max_entries(skeleton->maps.replay_counters, l->services);
@@ -73,14 +73,27 @@ static uint32_t pinned_entries(const char *pins, const char *map)
 	return info.max_entries;
 }
 
-static struct limits pinned_sizes(const char *pins)
+static struct flow_layout pinned_layout(const char *pins)
 {
+	_cleanup_close_ int fd = pins_open_map(pins, "flow_layout");
+	struct flow_layout layout = {};
+
+	if (fd >= 0)
+		bpf_map_lookup_elem(fd, &(uint32_t){0}, &layout);
+	return layout;
+}
+
+static struct limits pinned_sizes(const char *pins, const struct limits *wanted)
+{
+	struct flow_layout layout = pinned_layout(pins);
+
 	return (struct limits){
 		.services = pinned_entries(pins, "services"),
 		.backends = pinned_entries(pins, "backends"),
 		.rows = pinned_entries(pins, "rows"),
-		.half_open = pinned_entries(pins, "half_open"),
-		.established = pinned_entries(pins, "established"),
+		/* None: the daemon that had it pinned was killed before any program could run. */
+		.half_open = layout.flow_buckets ? layout.half_open : wanted->half_open,
+		.established = layout.flow_buckets ? layout.established : wanted->established,
 		.shadow_flows = pinned_entries(pins, "shadow_flows"),
 		.stash = pinned_entries(pins, "stash"),
 	};
@@ -172,6 +185,63 @@ static int map_arrays(struct datapath *dp)
 	return error;
 }
 
+static struct bpf_map *flow_table_map(const struct datapath *dp, enum flow_table table)
+{
+	switch (table) {
+	case FLOW_TABLE_FLOWS:
+		return dp->skeleton->maps.flows;
+	case FLOW_TABLE_PORTS:
+		return dp->skeleton->maps.source_ports;
+	default:
+		return dp->skeleton->maps.sampled_flows;
+	}
+}
+
+static int map_flow_tables(struct datapath *dp)
+{
+	int error =
+		map_array(dp->skeleton->maps.flow_layout, sizeof(struct flow_layout), (void **)&dp->flow_tables.layout);
+
+	for (enum flow_table table = 0; !error && table < FLOW_TABLES; table++)
+		error = map_array(flow_table_map(dp, table), flow_bucket_bytes(table), &dp->flow_tables.buckets[table]);
+	return error;
+}
+
+void datapath_unmap_flow_tables(struct datapath *dp)
+{
+	struct flow_tables *t = &dp->flow_tables;
+
+	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
+		if (t->buckets[table])
+			munmap(t->buckets[table],
+			       datapath_array_bytes(flow_bucket_bytes(table),
+						    bpf_map__max_entries(flow_table_map(dp, table))));
+	if (t->layout)
+		munmap(t->layout, datapath_array_bytes(sizeof(*t->layout), 1));
+}
+
+/* Before any program runs. What is adopted keeps its own, by which its flows are found. */
+static int lay_out_flow_tables(struct datapath *dp)
+{
+	struct flow_layout *layout = dp->flow_tables.layout;
+	struct flow_layout fresh = {
+		.port_buckets = bpf_map__max_entries(flow_table_map(dp, FLOW_TABLE_PORTS)),
+		.sampled_buckets = bpf_map__max_entries(flow_table_map(dp, FLOW_TABLE_SAMPLED)),
+		.half_open = dp->limits.half_open,
+		.established = dp->limits.established,
+	};
+
+	if (layout->flow_buckets)
+		return 0;
+	if (getrandom(&fresh.secret, sizeof(fresh.secret), 0) != sizeof(fresh.secret))
+		return -EIO;
+	*layout = fresh;
+	/* Last, as it is what says that the rest is there, whenever this daemon is killed. */
+	__atomic_store_n(&layout->flow_buckets, bpf_map__max_entries(flow_table_map(dp, FLOW_TABLE_FLOWS)),
+			 __ATOMIC_RELEASE);
+	return 0;
+}
+
 static void take_fds(struct datapath *dp)
 {
 	const struct bpf_map *const map[DATAPATH_MAPS] = {
@@ -181,10 +251,6 @@ static void take_fds(struct datapath *dp)
 		[MAP_SERVER_IDS] = dp->skeleton->maps.server_ids,
 		[MAP_REPLY_ORIGINS] = dp->skeleton->maps.reply_origins,
 		[MAP_COHORTS] = dp->skeleton->maps.cohorts,
-		[MAP_HALF_OPEN] = dp->skeleton->maps.half_open,
-		[MAP_ESTABLISHED] = dp->skeleton->maps.established,
-		[MAP_SOURCE_PORTS] = dp->skeleton->maps.source_ports,
-		[MAP_SAMPLED_FLOWS] = dp->skeleton->maps.sampled_flows,
 		[MAP_SILENT_COUNTERS] = dp->skeleton->maps.silent_counters,
 		[MAP_REMEMBERED] = dp->skeleton->maps.remembered,
 		[MAP_SOURCES] = dp->skeleton->maps.sources,
@@ -278,7 +344,7 @@ int datapath_load(struct datapath *dp, const struct limits *limits, struct refus
 	dp->skeleton = headgate_bpf__open();
 	if (!dp->skeleton)
 		return refuse(why, errno, "cannot open the programs: %s", strerror(errno));
-	dp->limits = dp->adopted ? pinned_sizes(dp->pins) : sizes_for(limits);
+	dp->limits = dp->adopted ? pinned_sizes(dp->pins, limits) : sizes_for(limits);
 	set_sizes(dp->skeleton, &dp->limits);
 	bpf_map__set_autocreate(dp->skeleton->maps.chained, false);
 	set_kind(dp->skeleton, &(struct program_kind){BPF_XDP, BPF_F_XDP_HAS_FRAGS});
@@ -296,6 +362,8 @@ int datapath_load(struct datapath *dp, const struct limits *limits, struct refus
 			      "HEADGATE_LIBBPF=1 for the verifier's words",
 			      strerror(-error));
 	error = map_arrays(dp);
+	error = error ?: map_flow_tables(dp);
+	error = error ?: lay_out_flow_tables(dp);
 	if (error)
 		return refuse(why, -error, "cannot map the tables into memory: %s", strerror(-error));
 	take_fds(dp);

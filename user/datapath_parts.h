@@ -27,6 +27,7 @@ struct datapath {
 	struct known_ends *known_ends;
 	struct known known; /* what is set there */
 	struct shadow_counters *replay_counters;
+	struct flow_tables flow_tables;
 };
 
 /* Bytes of an array that is mapped, with room for ids 0..n: id 0 is never used. */
@@ -52,6 +53,8 @@ static inline uint32_t datapath_name_of_end(enum datapath_map map, const void *v
  * Return: 0 or -errno with @why.
  */
 int datapath_load(struct datapath *dp, const struct limits *limits, struct refusal *why);
+
+void datapath_unmap_flow_tables(struct datapath *dp);
 
 /* A chain_loader: XDP programs that chain, in an object of their own, that shares all maps but two with the others. */
 int datapath_load_chain(void *context, const struct program_kind *kind, struct chain_maps *maps, int *ret_program);

@@ -22,7 +22,7 @@
  * flow_expired - whether a flow has been silent for too long
  * @f: the forward direction
  * @port: the reverse one, or NULL in modes that have none
- * @half_open: it is in the half-open table
+ * @half_open: its handshake is not complete
  * @protocol: IPPROTO_TCP or IPPROTO_UDP
  * @now_tick: in ticks of 2^30 ns
  * @idle_s: how long an established one may be silent

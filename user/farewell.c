@@ -190,21 +190,19 @@ static void tell(struct farewell *f, struct splitter *sp, const struct connectio
 static bool find_server_next(struct splitter *sp, const struct flow_key *key, const struct flow *flow,
 			     uint32_t *ret_next)
 {
-	struct source_port_key port_key;
-	struct sampled_flow sampled;
-	struct source_port port;
+	struct flow_copy copy;
 	uint32_t flags;
 
 	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT) {
-		if (!splitter_port_of_flow(sp, key, flow, &port_key, &port))
+		if (!splitter_port_of_flow(sp, key, flow, &copy))
 			return false;
-		flags = port.flags;
-		*ret_next = port.server_next;
+		flags = copy.port.flags;
+		*ret_next = copy.port.server_next;
 	} else {
-		if (datapath_lookup(sp->datapath, MAP_SAMPLED_FLOWS, key, &sampled))
+		if (!flow_tables_find_sampled(datapath_flow_tables(sp->datapath), key, &copy))
 			return false;
-		flags = sampled.flags;
-		*ret_next = sampled.server_next;
+		flags = copy.sampled.flow.flags;
+		*ret_next = copy.sampled.flow.server_next;
 	}
 	*ret_next += flags & FLOW_SERVER_FIN ? 1 : 0;
 	return flags & FLOW_ESTABLISHED;

@@ -318,9 +318,10 @@ json_t *report_services(const struct report_view *view)
 json_t *report_flow_totals(const struct splitter *sp)
 {
 	const struct limits *limits = datapath_limits(sp->datapath);
+	uint32_t entries = flow_table_entries(datapath_flow_tables(sp->datapath), FLOW_TABLE_FLOWS);
 
 	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "sampled", sp->totals.sampled, "sampled_max",
-			 limits->established, "half_open", sp->totals.half_open, "half_open_max", limits->half_open,
+			 limits->established, "half_open", sp->totals.half_open, "half_open_max", entries,
 			 "established", sp->totals.established, "established_max", limits->established, "source_ports",
 			 sp->totals.source_ports, "source_ports_max", limits->half_open + limits->established);
 }

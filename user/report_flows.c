@@ -9,8 +9,6 @@
 #include "names.h"
 #include "report.h"
 
-#define FLOW_BATCH 1024U
-
 /* Seconds of a number of ticks of 2^30 ns. */
 static json_t *ticks_in_seconds(uint32_t ticks)
 {
@@ -36,19 +34,17 @@ static void report_extent(struct splitter *sp, const struct flow_key *key, const
 			  json_t *object)
 {
 	uint64_t client_bytes = f->client.bytes;
-	struct source_port_key port_key;
-	struct sampled_flow sampled;
 	uint32_t opened = f->opened;
-	struct source_port port;
+	struct flow_copy copy;
 	json_t *server = NULL;
 
 	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT) {
-		if (splitter_port_of_flow(sp, key, f, &port_key, &port))
-			server = json_integer(port.server.bytes);
-	} else if (datapath_lookup(sp->datapath, MAP_SAMPLED_FLOWS, key, &sampled) == 0) {
-		opened = tick_of_ns(sampled.server.opened_ns);
-		client_bytes = sampled.client.bytes;
-		server = json_integer(sampled.server.bytes);
+		if (splitter_port_of_flow(sp, key, f, &copy))
+			server = json_integer(copy.port.server.bytes);
+	} else if (flow_tables_find_sampled(datapath_flow_tables(sp->datapath), key, &copy)) {
+		opened = tick_of_ns(copy.sampled.flow.server.opened_ns);
+		client_bytes = copy.sampled.flow.client.bytes;
+		server = json_integer(copy.sampled.flow.server.bytes);
 	}
 	json_object_set_new(object, "age_s", ticks_in_seconds(ticks_since(opened, now_tick)));
 	json_object_set_new(object, "idle_s", ticks_in_seconds(ticks_since(f->seen, now_tick)));
@@ -95,47 +91,41 @@ static bool flow_matches(const struct splitter *sp, const struct flow_filter *fi
 				    htons(filter->backend->port) == identity->port);
 }
 
-static int append_flows(struct splitter *sp, enum datapath_map map, const struct flow_filter *filter, uint32_t now_tick,
-			json_t *array, size_t *total)
+static bool flow_reported(const struct splitter *sp, const struct flow_filter *filter, const struct flow_copy *copy)
 {
-	_cleanup_free_ struct flow_key *keys = calloc(FLOW_BATCH, sizeof(*keys));
-	_cleanup_free_ struct flow *flows = calloc(FLOW_BATCH, sizeof(*flows));
-	struct datapath_cursor cursor = {};
-	uint32_t count;
-	int result;
-
-	if (!keys || !flows)
-		return -1;
-	do {
-		count = FLOW_BATCH;
-		result = datapath_batch(sp->datapath, map, &cursor, keys, flows, &count);
-		if (result < 0)
-			return result;
-		for (uint32_t i = 0; i < count; i++) {
-			if (!flow_wanted(sp, filter, &keys[i]) ||
-			    !flow_matches(sp, filter, &flows[i], map == MAP_HALF_OPEN))
-				continue;
-			(*total)++;
-			if (json_array_size(array) < filter->limit)
-				json_array_append_new(array, report_flow(sp, &keys[i], &flows[i], map == MAP_HALF_OPEN,
-									 now_tick));
-		}
-	} while (result == 0);
-	return 0;
+	return flow_wanted(sp, filter, &copy->flow.key) &&
+	       flow_matches(sp, filter, &copy->flow.flow, flow_copy_is_half_open(copy));
 }
 
+/* In one pass, so that none that is promoted meanwhile is missed: established ones are told first. */
 json_t *report_flows(struct splitter *sp, const struct flow_filter *filter, uint32_t now_tick)
 {
-	json_t *array = json_array();
+	const struct flow_tables *t = datapath_flow_tables(sp->datapath);
+	json_t *established = json_array(), *half_open = json_array();
+	struct flow_copy copies[BUCKET_ENTRIES];
 	size_t total = 0;
 
-	if (append_flows(sp, MAP_ESTABLISHED, filter, now_tick, array, &total) < 0 ||
-	    append_flows(sp, MAP_HALF_OPEN, filter, now_tick, array, &total) < 0) {
-		json_decref(array);
-		return NULL;
+	for (uint32_t bucket = 0; bucket < flow_table_buckets(t, FLOW_TABLE_FLOWS); bucket++) {
+		uint32_t count = flow_tables_read(t, FLOW_TABLE_FLOWS, bucket, copies);
+
+		for (uint32_t i = 0; i < count; i++) {
+			const struct flow_entry *entry = &copies[i].flow;
+			bool is_half_open = flow_copy_is_half_open(&copies[i]);
+			json_t *array = is_half_open ? half_open : established;
+
+			if (!flow_reported(sp, filter, &copies[i]))
+				continue;
+			total++;
+			if (json_array_size(array) < filter->limit)
+				json_array_append_new(array, report_flow(sp, &entry->key, &entry->flow, is_half_open,
+									 now_tick));
+		}
 	}
-	return json_pack("{s:o, s:I, s:I}", "flows", array, "total", (json_int_t)total, "shown",
-			 (json_int_t)json_array_size(array));
+	for (size_t i = 0; i < json_array_size(half_open) && json_array_size(established) < filter->limit; i++)
+		json_array_append(established, json_array_get(half_open, i));
+	json_decref(half_open);
+	return json_pack("{s:o, s:I, s:I}", "flows", established, "total", (json_int_t)total, "shown",
+			 (json_int_t)json_array_size(established));
 }
 
 /* --- explain --- */
@@ -169,15 +159,6 @@ static struct answer ask(struct splitter *sp, uint32_t service, const struct coh
 	answer.base = ask_table(sp, service, rule->value.older, slot).base;
 	answer.tracked = true;
 	return answer;
-}
-
-static bool find_flow(struct splitter *sp, const struct flow_key *key, struct flow *ret, bool *ret_half_open)
-{
-	*ret_half_open = false;
-	if (datapath_lookup(sp->datapath, MAP_ESTABLISHED, key, ret) == 0)
-		return true;
-	*ret_half_open = true;
-	return datapath_lookup(sp->datapath, MAP_HALF_OPEN, key, ret) == 0;
 }
 
 static const char *variant_name(const struct splitter *sp, uint32_t backend)
@@ -248,16 +229,16 @@ json_t *report_explain(struct splitter *sp, const struct routes *routes, const s
 	const struct cohort_state *rule = cohorts_find(sp, id, &client->address);
 	struct answer answer = ask(sp, id, rule, slot);
 	char text[ADDRESS_TEXT_SIZE], prefix_text[ADDRESS_TEXT_SIZE];
-	bool half_open, has_flow;
 	json_t *object = json_object();
-	struct flow flow;
+	struct flow_copy flow;
+	bool has_flow;
 
 	/* A rule on its way out decides nothing for new connections. */
 	if (rule && rule->value.fresh == COHORT_SERVICE)
 		rule = NULL;
 	if (rule)
 		prefix_format(&(struct prefix){rule->key.source, rule->key.prefix_bits - 32}, prefix_text);
-	has_flow = find_flow(sp, &key, &flow, &half_open);
+	has_flow = flow_tables_find(datapath_flow_tables(sp->datapath), &key, &flow);
 	json_object_set_new(object, "service", json_string(s->name));
 	json_object_set_new(object, "source", json_string(endpoint_format(&client->address, client->port, text)));
 	json_object_set_new(object, "slot", json_integer(slot));
@@ -268,8 +249,10 @@ json_t *report_explain(struct splitter *sp, const struct routes *routes, const s
 	json_object_set_new(object, "backend", report_backend_endpoint(sp, answer.entry));
 	json_object_set_new(object, "tracked", json_boolean(answer.tracked));
 	json_object_set_new(object, "base", explain_base(sp, &answer));
-	json_object_set_new(object, "flow", has_flow ? report_flow(sp, &key, &flow, half_open, now_tick) : json_null());
-	report_hop(sp, routes, has_flow ? flow.backend : answer.entry, object);
+	json_object_set_new(object, "flow",
+			    has_flow ? report_flow(sp, &key, &flow.flow.flow, flow_copy_is_half_open(&flow), now_tick)
+				     : json_null());
+	report_hop(sp, routes, has_flow ? flow.flow.flow.backend : answer.entry, object);
 	json_object_set_new(object, "why", tell_why(sp, s, client, slot, rule ? prefix_text : NULL, &answer, has_flow));
 	explain_shadow(sp, s, &key, object);
 	return object;

@@ -171,9 +171,10 @@ static int add_counts(struct daemon *d, struct metrics_snapshot *s)
 static void fill_tables(const struct daemon *d, struct metrics_snapshot *s)
 {
 	const struct flow_totals *use = &d->splitter->totals;
+	const struct flow_tables *flows = datapath_flow_tables(d->datapath);
 	const struct limits *size = datapath_limits(d->datapath);
 	const struct metrics_flow_table tables[] = {
-		{"half_open", use->half_open, size->half_open},
+		{"half_open", use->half_open, flow_table_entries(flows, FLOW_TABLE_FLOWS)},
 		{"established", use->established, size->established},
 		{"source_ports", use->source_ports, size->half_open + size->established},
 		{"sampled", use->sampled, size->established},

@@ -95,18 +95,18 @@ uint32_t splitter_source_id(struct splitter *sp, const struct address *address)
 	return free_id;
 }
 
-bool splitter_port_of_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f,
-			   struct source_port_key *ret_key, struct source_port *ret)
+bool splitter_port_of_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, struct flow_copy *ret)
 {
+	struct source_port_key port_key;
+
 	if (f->backend >= datapath_limits(sp->datapath)->backends || f->source >= SOURCE_IDS_MAX)
 		return false;
-	*ret_key = (struct source_port_key){
+	port_key = (struct source_port_key){
 		.endpoint = datapath_backend(sp->datapath, f->backend)->endpoint,
 		.source_fold = address_fold(&sp->sources[f->source]),
 		.port = f->source_port,
 	};
-	return datapath_lookup(sp->datapath, MAP_SOURCE_PORTS, ret_key, ret) == 0 &&
-	       memcmp(&ret->flow, key, sizeof(*key)) == 0;
+	return flow_tables_find_port(datapath_flow_tables(sp->datapath), &port_key, key, f->source, ret);
 }
 
 static bool vip_equals(const struct service_key *key, const struct service_model *s)

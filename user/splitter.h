@@ -156,9 +156,9 @@ void splitter_forget_variants(struct splitter *sp, uint32_t service);
 /* The source id of an address, a new one if need be. 0: all ids are taken. */
 uint32_t splitter_source_id(struct splitter *sp, const struct address *address);
 
-/* NAT's reverse direction of a flow: its key and value. False: there is none that is still this flow's. */
+/* NAT's reverse direction of a flow. False: there is none that is still this flow's. */
 bool splitter_port_of_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f,
-			   struct source_port_key *ret_key, struct source_port *ret);
+			   struct flow_copy *ret);
 
 /* Rows: allocate (0: none left), give back (free after the next quiescent moment). */
 uint32_t rows_take(struct splitter *sp);

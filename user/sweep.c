@@ -14,27 +14,20 @@
 #include "release.h"
 #include "splitter.h"
 
-#define SWEEP_BATCH 4096U /* entries a step: a few milliseconds at most */
-#define RECENT_TICKS 4    /* a flow seen this lately is alive, whatever else is to be known of it */
+/* A step ends after so many: a few milliseconds at most, and few steps where little is in the tables. */
+#define SWEEP_ENTRIES 4096U
+#define SWEEP_BUCKETS 16384U
+#define RECENT_TICKS 4 /* a flow seen this lately is alive, whatever else is to be known of it */
 
-/* Half-open before established, as a promoted flow is put into that before it is taken out of this: none is missed. */
-enum sweep_phase { SWEEP_BEGIN, SWEEP_HALF_OPEN, SWEEP_ESTABLISHED, SWEEP_SAMPLED, SWEEP_SOURCE_PORTS };
+enum sweep_phase { SWEEP_BEGIN, SWEEP_FLOWS, SWEEP_SAMPLED, SWEEP_SOURCE_PORTS };
 
 struct sweep {
 	enum sweep_phase phase;
-	struct datapath_cursor cursor;
+	uint32_t bucket; /* the next one */
 	uint32_t began_s;
 	struct flow_totals totals;
 	struct farewell *farewell;
-	union {
-		struct flow_key flow[SWEEP_BATCH];
-		struct source_port_key port[SWEEP_BATCH];
-	} keys;
-	union {
-		struct flow flow[SWEEP_BATCH];
-		struct sampled_flow sampled[SWEEP_BATCH];
-		struct source_port port[SWEEP_BATCH];
-	} values;
+	struct flow_copy copies[BUCKET_ENTRIES];
 };
 
 int sweep_create(struct sweep **ret)
@@ -99,27 +92,19 @@ static int begin_pass(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
 		b->flows = b->living = b->astray = 0;
 	}
 	memset(&sweep->totals, 0, sizeof(sweep->totals));
-	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
+	sweep->bucket = 0;
 	farewell_begin(sweep->farewell, now_tick);
 	sweep->began_s = now_s;
-	sweep->phase = SWEEP_HALF_OPEN;
+	sweep->phase = SWEEP_FLOWS;
 	return error;
 }
 
 /* --- one flow --- */
 
-static enum datapath_map map_of_phase(enum sweep_phase phase)
+/* Return: whether it is out by this: a program may have been quicker. */
+static bool take_out(struct splitter *sp, const struct flow_copy *copy)
 {
-	switch (phase) {
-	case SWEEP_ESTABLISHED:
-		return MAP_ESTABLISHED;
-	case SWEEP_HALF_OPEN:
-		return MAP_HALF_OPEN;
-	case SWEEP_SAMPLED:
-		return MAP_SAMPLED_FLOWS;
-	default:
-		return MAP_SOURCE_PORTS;
-	}
+	return flow_tables_remove(datapath_flow_tables(sp->datapath), copy);
 }
 
 /* A connection that nobody ended: no SYN-ACK ever came, or both sides fell silent. Only its entry's going tells. */
@@ -163,25 +148,25 @@ static uint32_t idle_s(const struct splitter *sp, uint8_t protocol)
 }
 
 /* True when the flow lives on. */
-static bool keep_nat_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
+static bool keep_nat_flow(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
-	uint8_t protocol = datapath_service(sp->datapath, key->service)->vip.protocol;
-	bool half_open = sp->sweep->phase == SWEEP_HALF_OPEN;
-	struct source_port_key port_key;
-	struct source_port port;
+	const struct flow *f = &copy->flow.flow;
+	uint8_t protocol = datapath_service(sp->datapath, copy->flow.key.service)->vip.protocol;
+	struct flow_copy port;
 
 	if (!(f->flags & FLOW_ENDS) && ticks_since(f->seen, now_tick) <= RECENT_TICKS)
 		return true;
-	if (!splitter_port_of_flow(sp, key, f, &port_key, &port)) {
-		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+	if (!splitter_port_of_flow(sp, &copy->flow.key, f, &port)) {
+		take_out(sp, copy);
 		return false;
 	}
-	if (!flow_expired(f, &port, half_open, protocol, now_tick, idle_s(sp, protocol)))
+	if (!flow_expired(f, &port.port, flow_copy_is_half_open(copy), protocol, now_tick, idle_s(sp, protocol)))
 		return true;
 	/* The flow first: a port without a flow is but idle, a flow without its port would be broken. */
-	datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
-	datapath_delete(sp->datapath, MAP_SOURCE_PORTS, &port_key);
-	count_silent(sp, protocol, port.backend, port.flags);
+	if (!take_out(sp, copy))
+		return true;
+	if (take_out(sp, &port))
+		count_silent(sp, protocol, port.port.backend, port.port.flags);
 	return false;
 }
 
@@ -207,16 +192,18 @@ static bool compare_with_table(struct splitter *sp, const struct flow_key *key, 
 }
 
 /* True when a flow of a stateless mode lives on: its slot, or the rule it is under, is still tracked. */
-static bool keep_tracked_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
+static bool keep_tracked_flow(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
+	const struct flow_key *key = &copy->flow.key;
+	const struct flow *f = &copy->flow.flow;
 	const struct service *s = datapath_service(sp->datapath, key->service);
 	uint64_t hash = hash_client(s->seed, &key->client, s->flags & SERVICE_CLIENT_AFFINITY ? 0 : key->port);
 	struct cohort_state *rule = cohorts_find(sp, key->service, &key->client);
 	bool agrees, agrees_older, tracked;
 
-	if (flow_expired(f, NULL, sp->sweep->phase == SWEEP_HALF_OPEN, s->vip.protocol, now_tick,
+	if (flow_expired(f, NULL, flow_copy_is_half_open(copy), s->vip.protocol, now_tick,
 			 idle_s(sp, s->vip.protocol))) {
-		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+		take_out(sp, copy);
 		return false;
 	}
 	tracked = compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
@@ -232,19 +219,21 @@ static bool keep_tracked_flow(struct splitter *sp, const struct flow_key *key, c
 		compare_with_table(sp, key, f, rule->value.older, hash_slot(hash), &agrees_older);
 	}
 	if (!tracked)
-		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+		take_out(sp, copy);
 	return tracked;
 }
 
 /* NAT tracks nothing, yet a drain wants to know what is left. */
-static void compare_nat_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f)
+static void compare_nat_flow(struct splitter *sp, const struct flow_copy *copy)
 {
+	const struct flow_key *key = &copy->flow.key;
+	const struct flow *f = &copy->flow.flow;
 	const struct service *s = datapath_service(sp->datapath, key->service);
 	uint64_t hash = hash_client(s->seed, &key->client, s->flags & SERVICE_CLIENT_AFFINITY ? 0 : key->port);
 	const struct cohort_state *rule = cohorts_find(sp, key->service, &key->client);
 	bool agrees;
 
-	if (sp->sweep->phase == SWEEP_ESTABLISHED)
+	if (!flow_copy_is_half_open(copy))
 		count_living(sp, f->backend, f->flags);
 	compare_with_table(sp, key, f, rule ? rule->value.fresh : TABLE_MAIN, hash_slot(hash), &agrees);
 	if (agrees)
@@ -267,19 +256,20 @@ static void compare_sampled(struct splitter *sp, const struct flow_key *key, con
 }
 
 /* A measured connection of a mode without state; its entry decides nothing. */
-static bool keep_sampled(struct splitter *sp, const struct flow_key *key, const struct sampled_flow *f,
-			 uint32_t now_tick)
+static bool keep_sampled(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
+	const struct flow_key *key = &copy->sampled.key;
+	const struct sampled_flow *f = &copy->sampled.flow;
 	const struct flow as_flow = {.backend = f->backend, .seen = f->seen, .flags = f->flags};
 	bool half_open = !(f->flags & FLOW_REPLIED);
 
 	if (key->service >= datapath_limits(sp->datapath)->services || sp->services[key->service].use != ID_USED) {
-		datapath_delete(sp->datapath, MAP_SAMPLED_FLOWS, key);
+		take_out(sp, copy);
 		return false;
 	}
 	if (flow_expired(&as_flow, NULL, half_open, IPPROTO_TCP, now_tick, idle_s(sp, IPPROTO_TCP))) {
-		datapath_delete(sp->datapath, MAP_SAMPLED_FLOWS, key);
-		count_silent(sp, IPPROTO_TCP, f->backend, f->flags);
+		if (take_out(sp, copy))
+			count_silent(sp, IPPROTO_TCP, f->backend, f->flags);
 		return false;
 	}
 	if (f->flags & FLOW_ESTABLISHED)
@@ -289,47 +279,43 @@ static bool keep_sampled(struct splitter *sp, const struct flow_key *key, const 
 	return true;
 }
 
-static bool keep_flow(struct splitter *sp, const struct flow_key *key, const struct flow *f, uint32_t now_tick)
+static bool keep_flow(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
-	if (key->service >= datapath_limits(sp->datapath)->services || sp->services[key->service].use != ID_USED) {
-		datapath_delete(sp->datapath, map_of_phase(sp->sweep->phase), key);
+	uint32_t service = copy->flow.key.service;
+
+	if (service >= datapath_limits(sp->datapath)->services || sp->services[service].use != ID_USED) {
+		take_out(sp, copy);
 		return false;
 	}
-	if (datapath_service(sp->datapath, key->service)->mode == FORWARD_NAT) {
-		if (!keep_nat_flow(sp, key, f, now_tick))
-			return false;
-		compare_nat_flow(sp, key, f);
-		return true;
-	}
-	return keep_tracked_flow(sp, key, f, now_tick);
+	if (datapath_service(sp->datapath, service)->mode != FORWARD_NAT)
+		return keep_tracked_flow(sp, copy, now_tick);
+	if (!keep_nat_flow(sp, copy, now_tick))
+		return false;
+	compare_nat_flow(sp, copy);
+	return true;
 }
 
 /* --- one source port --- */
 
-/* Half-open first: a flow that is promoted meanwhile is put into the other table before it is taken out of this one. */
-static bool port_has_flow(struct splitter *sp, const struct source_port_key *key, const struct source_port *port)
+static bool port_has_flow(struct splitter *sp, const struct source_port *port)
 {
-	struct flow f;
+	struct flow_copy flow;
 
-	if (datapath_lookup(sp->datapath, MAP_HALF_OPEN, &port->flow, &f) == 0 && f.source == port->source &&
-	    f.source_port == key->port)
-		return true;
-	return datapath_lookup(sp->datapath, MAP_ESTABLISHED, &port->flow, &f) == 0 && f.source == port->source &&
-	       f.source_port == key->port;
+	return flow_tables_find(datapath_flow_tables(sp->datapath), &port->flow, &flow) &&
+	       flow.flow.flow.source == port->source && flow.flow.flow.source_port == port->port;
 }
 
-static bool keep_port(struct splitter *sp, const struct source_port_key *key, const struct source_port *port,
-		      uint32_t now_tick)
+static bool keep_port(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
+	const struct source_port *port = &copy->port;
 	bool service_is_there = port->flow.service < datapath_limits(sp->datapath)->services &&
 				sp->services[port->flow.service].use == ID_USED;
 
-	if (service_is_there && (ticks_since(port->seen, now_tick) <= RECENT_TICKS || port_has_flow(sp, key, port)))
+	if (service_is_there && (ticks_since(port->seen, now_tick) <= RECENT_TICKS || port_has_flow(sp, port)))
 		return true;
 	if (service_is_there && !source_port_expired(port, now_tick))
 		return true;
-	datapath_delete(sp->datapath, MAP_SOURCE_PORTS, key);
-	if (service_is_there)
+	if (take_out(sp, copy) && service_is_there)
 		count_silent(sp, datapath_service(sp->datapath, port->flow.service)->vip.protocol, port->backend,
 			     port->flags);
 	return false;
@@ -337,39 +323,33 @@ static bool keep_port(struct splitter *sp, const struct source_port_key *key, co
 
 /* --- steps --- */
 
-static void sweep_flows(struct splitter *sp, uint32_t count, uint32_t now_tick, uint32_t *total)
+static void sweep_flow(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
-	struct sweep *sweep = sp->sweep;
+	struct flow_totals *totals = &sp->sweep->totals;
 
-	for (uint32_t i = 0; i < count; i++) {
-		if (!keep_flow(sp, &sweep->keys.flow[i], &sweep->values.flow[i], now_tick))
-			continue;
-		(*total)++;
-		count_backend(sp, sweep->values.flow[i].backend);
-	}
+	if (!keep_flow(sp, copy, now_tick))
+		return;
+	if (flow_copy_is_half_open(copy))
+		totals->half_open++;
+	else
+		totals->established++;
+	count_backend(sp, copy->flow.flow.backend);
 }
 
-static void sweep_sampled(struct splitter *sp, uint32_t count, uint32_t now_tick)
+static void sweep_sampled(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
-	struct sweep *sweep = sp->sweep;
-
-	for (uint32_t i = 0; i < count; i++)
-		if (keep_sampled(sp, &sweep->keys.flow[i], &sweep->values.sampled[i], now_tick)) {
-			sweep->totals.sampled++;
-			count_backend(sp, sweep->values.sampled[i].backend);
-		}
+	if (!keep_sampled(sp, copy, now_tick))
+		return;
+	sp->sweep->totals.sampled++;
+	count_backend(sp, copy->sampled.flow.backend);
 }
 
-static void sweep_ports(struct splitter *sp, uint32_t count, uint32_t now_tick)
+static void sweep_port(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick)
 {
-	struct sweep *sweep = sp->sweep;
-
-	for (uint32_t i = 0; i < count; i++) {
-		if (!keep_port(sp, &sweep->keys.port[i], &sweep->values.port[i], now_tick))
-			continue;
-		sweep->totals.source_ports++;
-		count_backend(sp, sweep->values.port[i].backend);
-	}
+	if (!keep_port(sp, copy, now_tick))
+		return;
+	sp->sweep->totals.source_ports++;
+	count_backend(sp, copy->port.backend);
 }
 
 /* What the pass counted becomes what is reported. */
@@ -398,32 +378,42 @@ static void end_pass(struct splitter *sp)
 	release_services(sp);
 }
 
+static const struct {
+	enum flow_table table;
+	void (*entry)(struct splitter *sp, const struct flow_copy *copy, uint32_t now_tick);
+} phases[] = {
+	[SWEEP_FLOWS] = {FLOW_TABLE_FLOWS, sweep_flow},
+	[SWEEP_SAMPLED] = {FLOW_TABLE_SAMPLED, sweep_sampled},
+	[SWEEP_SOURCE_PORTS] = {FLOW_TABLE_PORTS, sweep_port},
+};
+
+/* Return: how many entries it has. */
+static uint32_t sweep_bucket(struct splitter *sp, uint32_t bucket, uint32_t now_tick)
+{
+	struct sweep *sweep = sp->sweep;
+	uint32_t count =
+		flow_tables_read(datapath_flow_tables(sp->datapath), phases[sweep->phase].table, bucket, sweep->copies);
+
+	for (uint32_t i = 0; i < count; i++)
+		phases[sweep->phase].entry(sp, &sweep->copies[i], now_tick);
+	return count;
+}
+
 int sweep_step(struct splitter *sp, uint32_t now_s, uint32_t now_tick)
 {
 	struct sweep *sweep = sp->sweep;
-	uint32_t count = SWEEP_BATCH;
-	int result;
+	uint32_t buckets, last, entries = 0;
 
 	if (sweep->phase == SWEEP_BEGIN)
 		return begin_pass(sp, now_s, now_tick);
 	farewell_step(sweep->farewell);
-	result = datapath_batch(sp->datapath, map_of_phase(sweep->phase), &sweep->cursor, &sweep->keys, &sweep->values,
-				&count);
-	if (result < 0) {
-		sweep->phase = SWEEP_BEGIN; /* begun anew, as a part of a pass proves nothing */
-		return result;
-	}
-	if (sweep->phase == SWEEP_ESTABLISHED)
-		sweep_flows(sp, count, now_tick, &sweep->totals.established);
-	else if (sweep->phase == SWEEP_HALF_OPEN)
-		sweep_flows(sp, count, now_tick, &sweep->totals.half_open);
-	else if (sweep->phase == SWEEP_SAMPLED)
-		sweep_sampled(sp, count, now_tick);
-	else
-		sweep_ports(sp, count, now_tick);
-	if (result == 0)
+	buckets = flow_table_buckets(datapath_flow_tables(sp->datapath), phases[sweep->phase].table);
+	last = buckets - sweep->bucket > SWEEP_BUCKETS ? sweep->bucket + SWEEP_BUCKETS : buckets;
+	while (sweep->bucket < last && entries < SWEEP_ENTRIES)
+		entries += sweep_bucket(sp, sweep->bucket++, now_tick);
+	if (sweep->bucket < buckets)
 		return 0;
-	memset(&sweep->cursor, 0, sizeof(sweep->cursor));
+	sweep->bucket = 0;
 	if (sweep->phase != SWEEP_SOURCE_PORTS) {
 		sweep->phase++;
 		return 0;

@@ -45,7 +45,7 @@ const struct kind kinds[] = {
 	{"syn_ipip", TUNNELLED, .columns = FLOWS_1, .service = IPIP4, .opens = true},
 	{"syn_ipip_tracked", TUNNELLED, .columns = FLOWS_1, .service = IPIP4_TRACKED, .opens = true},
 	{"syn_dnat_tracked", FORWARDED, .columns = FLOWS_1, .service = DNAT4_TRACKED, .opens = true},
-	{"syn_nat_full", PLAN_MEASURED, FLOWS_1, NAT4_FLOOD, .opens = true, .verdict = XDP_DROP},
+	{"syn_nat", FORWARDED, .columns = FLOWS_1, .service = NAT4_FLOOD, .opens = true},
 
 	{"dnat_data", FORWARDED, .columns = FLOWS_1K, .service = DNAT4, .data = true},
 	{"dnat_data_unmeasured", FORWARDED, .columns = FLOWS_1K, .service = DNAT4_UNMEASURED, .data = true},
@@ -67,7 +67,7 @@ const struct kind kinds[] = {
 };
 const size_t kind_count = sizeof(kinds) / sizeof(kinds[0]);
 
-const struct kind flood_kind = {"syn_nat", FORWARDED, .service = NAT4_FLOOD, .opens = true};
+const struct kind flood_kind = {"syn_flood", FORWARDED, .service = NAT4_FLOOD, .opens = true};
 
 /* Where a nat service's backend sends its answers: to the first of the addresses and ports that NAT gave. */
 static struct segment reply_of(const struct kind *kind)

@@ -45,7 +45,7 @@ struct kind {
 
 extern const struct kind kinds[];
 extern const size_t kind_count;
-extern const struct kind flood_kind; /* measured by itself, as its packets find room only once */
+extern const struct kind flood_kind; /* new connections that fill the tables */
 
 /* @flows: 0: each packet is of a flow that was never seen before. */
 struct plan kind_plan(const struct kind *kind, uint32_t flows);

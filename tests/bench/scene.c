@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bucket.h"
 #include "config.h"
 #include "datapath.h"
 #include "hash.h"
@@ -23,6 +24,9 @@
 #define SOURCES 16U
 #define MANY 1000000U
 #define SOME 100000U
+
+/* Those of docs/configuration.md. */
+static const struct limits usual_limits = {.half_open = 65536, .established = 262144};
 
 struct scene {
 	struct datapath *datapath;
@@ -164,7 +168,7 @@ static struct model *model_of(bool moved)
 		die("configuration", strerror(errno));
 	fprintf(out,
 		"interfaces: [eth0]\nlimits: {services: 1100, backends: 2400, slot_tables: 2200, half_open: 65536, "
-		"flows: 2600000}\nservices:\n");
+		"flows: 4000000}\nservices:\n");
 	for (enum scene_service service = 0; service < SCENE_SERVICES; service++)
 		write_service(out, service, moved);
 	for (uint32_t i = 1; i < SCENE_SPREAD; i++)
@@ -296,12 +300,32 @@ static uint32_t tick(void)
 	return (now.tv_sec * 1000000000ULL + now.tv_nsec) >> TICK_SHIFT;
 }
 
-static void set(struct scene *scene, enum datapath_map map, const void *key, const void *value)
+/* Where an entry of a flow table is to be written, which is kept from now on. */
+static void *take(struct scene *scene, enum flow_table table, uint64_t hash)
 {
-	int error = datapath_update(scene->datapath, map, key, value);
+	const struct flow_tables *t = datapath_flow_tables(scene->datapath);
+	struct place place = place_of(hash, flow_table_buckets(t, table));
+	struct bucket_tags *tags = flow_table_tags(t, table, place.bucket);
+	uint32_t at = place.first;
 
-	if (error)
-		die("flows", strerror(-error));
+	for (uint32_t free = 0; free < BUCKET_ENTRIES && tags->tag[at]; free++)
+		at = free;
+	if (tags->tag[at])
+		die("flows", "a bucket is full");
+	tags->tag[at] = TAG_USED | TAG_KEPT | place.print;
+	return flow_table_entry(t, table, place.bucket, at);
+}
+
+static uint64_t hash_of(struct scene *scene, const struct flow_key *key)
+{
+	return hash_flow(datapath_flow_tables(scene->datapath)->layout->secret, key);
+}
+
+static void write_flow(struct scene *scene, const struct flow_key *key, const struct flow *flow)
+{
+	struct flow_entry entry = {.key = *key, .flow = *flow};
+
+	memcpy(take(scene, FLOW_TABLE_FLOWS, hash_of(scene, key)), &entry, sizeof(entry));
 }
 
 static void add_nat_flow(struct scene *scene, const struct flow_key *key, uint32_t backend, bool ipv6, uint32_t n)
@@ -328,27 +352,27 @@ static void add_nat_flow(struct scene *scene, const struct flow_key *key, uint32
 		.source = flow.source,
 	};
 
-	set(scene, MAP_ESTABLISHED, key, &flow);
-	set(scene, MAP_SOURCE_PORTS, &port_key, &value);
+	write_flow(scene, key, &flow);
+	value.port = port;
+	memcpy(take(scene, FLOW_TABLE_PORTS, hash_source_port(&port_key)), &value, sizeof(value));
 }
 
 static void add_tracked_flow(struct scene *scene, const struct flow_key *key, uint32_t backend)
 {
 	struct flow flow = {.backend = backend, .seen = tick(), .opened = tick()};
 
-	set(scene, MAP_ESTABLISHED, key, &flow);
+	write_flow(scene, key, &flow);
 }
 
 static void add_sampled_flow(struct scene *scene, const struct service *s, const struct flow_key *key, uint32_t backend)
 {
-	struct sampled_flow flow = {
-		.backend = backend,
-		.seen = tick(),
-		.flags = FLOW_REPLIED | FLOW_ESTABLISHED,
+	struct sampled_entry entry = {
+		.key = *key,
+		.flow = {.backend = backend, .seen = tick(), .flags = FLOW_REPLIED | FLOW_ESTABLISHED},
 	};
 
 	if (!(hash_client(s->seed, &key->client, key->port) & s->measure_mask))
-		set(scene, MAP_SAMPLED_FLOWS, key, &flow);
+		memcpy(take(scene, FLOW_TABLE_SAMPLED, hash_of(scene, key)), &entry, sizeof(entry));
 }
 
 static void add_flows(struct scene *scene, enum scene_service service)
@@ -393,6 +417,17 @@ struct scene *scene_open(void)
 		add_flows(scene, service);
 	datapath_service(scene->datapath, id_of(scene, DNAT4_UNMEASURED))->measure_mask = UINT32_MAX;
 	return scene;
+}
+
+uint32_t scene_use_usual_tables(struct scene *scene, bool usual)
+{
+	const struct limits *made_for = usual ? &usual_limits : datapath_limits(scene->datapath);
+	const struct flow_tables *t = datapath_flow_tables(scene->datapath);
+
+	t->layout->flow_buckets = flow_buckets_for(made_for->established + made_for->half_open);
+	t->layout->port_buckets = t->layout->flow_buckets;
+	t->layout->sampled_buckets = sampled_buckets_for(made_for->established);
+	return flow_table_entries(t, FLOW_TABLE_FLOWS);
 }
 
 void scene_close(struct scene *scene)

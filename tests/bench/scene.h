@@ -53,6 +53,10 @@ struct scene;
 struct scene *scene_open(void);
 void scene_close(struct scene *scene);
 
+/* Whether the flow tables are but as large as without limits in the configuration: what is known already is not found
+ * then. Return: how many flows there is room for, half-open ones included. */
+uint32_t scene_use_usual_tables(struct scene *scene, bool usual);
+
 /* XDP's entry of a build of the data path, which is to work with the scene's maps. An fd that stays open. */
 int scene_load(struct scene *scene, const char *object);
 

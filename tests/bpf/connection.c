@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "connection.h"
+#include "flows.h"
 #include "hash.h"
 
 static const char *client_of(const struct connection *c)
@@ -143,21 +144,18 @@ void connection_begin(struct connection *c)
 	client_says(c, ACK, 0);
 }
 
-static bool flow_in(const struct connection *c, int map, struct flow *ret)
+bool connection_half_open(const struct connection *c, struct flow *ret)
 {
 	struct flow_key key = world_flow_key(c->service, client_of(c), c->client_port);
 
-	return map_get(map, &key, ret);
-}
-
-bool connection_half_open(const struct connection *c, struct flow *ret)
-{
-	return flow_in(c, c->fixture->half_open, ret);
+	return flow_half_open(c->fixture, &key, ret);
 }
 
 bool connection_established(const struct connection *c, struct flow *ret)
 {
-	return flow_in(c, c->fixture->established, ret);
+	struct flow_key key = world_flow_key(c->service, client_of(c), c->client_port);
+
+	return flow_established(c->fixture, &key, ret);
 }
 
 bool connection_port(const struct connection *c, struct source_port *ret)
@@ -169,5 +167,5 @@ bool connection_port(const struct connection *c, struct source_port *ret)
 		.port = htons(c->source_port),
 	};
 
-	return map_get(c->fixture->source_ports, &key, ret);
+	return flow_port(c->fixture, &key, ret);
 }

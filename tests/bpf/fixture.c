@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <linux/pkt_cls.h>
+#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -21,7 +22,7 @@
 #define TC_FRAME_MAX 3500 /* a page, less what goes around it */
 #define TOO_BIG_BUDGET_BYTES 16
 #define FLOWS_DEFAULT 4096
-#define PORTS_DEFAULT 16384
+#define BUCKETS_DEFAULT 512
 
 enum hook fixture_hook;
 
@@ -66,6 +67,11 @@ bool fixture_takes(const struct frame *f)
 	return f->bytes >= smallest_skb(f) && f->bytes <= TC_FRAME_MAX;
 }
 
+static __u32 buckets_of(const struct fixture_sizes *sizes, enum flow_table table)
+{
+	return sizes->buckets[table] ? sizes->buckets[table] : BUCKETS_DEFAULT;
+}
+
 static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 {
 	const struct {
@@ -79,10 +85,9 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 		{s->maps.reply_origins, BACKENDS_MAX},
 		{s->maps.services, SERVICES_MAX},
 		{s->maps.rows, ROWS_MAX},
-		{s->maps.half_open, sizes->half_open ? sizes->half_open : FLOWS_DEFAULT},
-		{s->maps.established, sizes->established ? sizes->established : FLOWS_DEFAULT},
-		{s->maps.source_ports, sizes->source_ports ? sizes->source_ports : PORTS_DEFAULT},
-		{s->maps.sampled_flows, sizes->sampled_flows ? sizes->sampled_flows : FLOWS_DEFAULT},
+		{s->maps.flows, buckets_of(sizes, FLOW_TABLE_FLOWS)},
+		{s->maps.source_ports, buckets_of(sizes, FLOW_TABLE_PORTS)},
+		{s->maps.sampled_flows, buckets_of(sizes, FLOW_TABLE_SAMPLED)},
 		{s->maps.backends, BACKENDS_MAX},
 		{s->maps.backend_identities, BACKENDS_MAX},
 		{s->maps.service_counters, SERVICES_MAX},
@@ -100,8 +105,6 @@ static void size_maps(struct headgate_bpf *s, const struct fixture_sizes *sizes)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		assert_int_equal(bpf_map__set_max_entries(all[i].map, all[i].entries), 0);
-	if (sizes->half_open_refuses)
-		assert_int_equal(bpf_map__set_type(s->maps.half_open, BPF_MAP_TYPE_HASH), 0);
 }
 
 /* Keys of every map that is emptied or counted here fit. */
@@ -192,6 +195,58 @@ static bool is_usual(const struct fixture_sizes *sizes)
 	return memcmp(sizes, &usual, sizeof(usual)) == 0;
 }
 
+static const struct bpf_map *flow_table_map(const struct fixture *f, enum flow_table table)
+{
+	const struct bpf_map *const maps[FLOW_TABLES] = {
+		[FLOW_TABLE_FLOWS] = f->skeleton->maps.flows,
+		[FLOW_TABLE_PORTS] = f->skeleton->maps.source_ports,
+		[FLOW_TABLE_SAMPLED] = f->skeleton->maps.sampled_flows,
+	};
+
+	return maps[table];
+}
+
+/* As the kernel maps it: whole pages. */
+static size_t mapped_bytes(const struct bpf_map *map)
+{
+	size_t bytes = (size_t)bpf_map__value_size(map) * bpf_map__max_entries(map);
+
+	return (bytes + 4095) & ~4095UL;
+}
+
+static void *map_memory(const struct bpf_map *map)
+{
+	void *memory = mmap(NULL, mapped_bytes(map), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	return memory;
+}
+
+static void map_flow_tables(struct fixture *f)
+{
+	f->flow_tables.layout = map_memory(f->skeleton->maps.flow_layout);
+	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
+		f->flow_tables.buckets[table] = map_memory(flow_table_map(f, table));
+}
+
+static void unmap_flow_tables(struct fixture *f)
+{
+	munmap(f->flow_tables.layout, mapped_bytes(f->skeleton->maps.flow_layout));
+	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
+		munmap(f->flow_tables.buckets[table], mapped_bytes(flow_table_map(f, table)));
+}
+
+/* What the daemon does before any program runs. */
+static void lay_out_flow_tables(struct fixture *f)
+{
+	*f->flow_tables.layout = (struct flow_layout){
+		.secret = 0x123456789abcdef,
+		.flow_buckets = bpf_map__max_entries(flow_table_map(f, FLOW_TABLE_FLOWS)),
+		.port_buckets = bpf_map__max_entries(flow_table_map(f, FLOW_TABLE_PORTS)),
+		.sampled_buckets = bpf_map__max_entries(flow_table_map(f, FLOW_TABLE_SAMPLED)),
+	};
+}
+
 static struct fixture *load(const struct fixture_sizes *sizes)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -218,10 +273,6 @@ static struct fixture *load(const struct fixture_sizes *sizes)
 		.services = bpf_map__fd(s->maps.services),
 		.cohorts = bpf_map__fd(s->maps.cohorts),
 		.rows = bpf_map__fd(s->maps.rows),
-		.half_open = bpf_map__fd(s->maps.half_open),
-		.established = bpf_map__fd(s->maps.established),
-		.source_ports = bpf_map__fd(s->maps.source_ports),
-		.sampled_flows = bpf_map__fd(s->maps.sampled_flows),
 		.sources = bpf_map__fd(s->maps.sources),
 		.backends = bpf_map__fd(s->maps.backends),
 		.next_hops = bpf_map__fd(s->maps.next_hops),
@@ -232,6 +283,7 @@ static struct fixture *load(const struct fixture_sizes *sizes)
 		.measurements = bpf_map__fd(s->maps.measurements),
 		.too_big_budget = bpf_map__fd(s->maps.too_big_budget),
 	};
+	map_flow_tables(f);
 	return f;
 }
 
@@ -247,6 +299,7 @@ struct fixture *fixture_new(const struct fixture_sizes *sizes)
 	else
 		f = load(sizes);
 	f->program = bpf_program__fd(program_of(f->skeleton));
+	lay_out_flow_tables(f);
 	return f;
 }
 
@@ -281,6 +334,7 @@ void fixture_free(struct fixture *f)
 		spare = f;
 		return;
 	}
+	unmap_flow_tables(f);
 	headgate_bpf__destroy(f->skeleton);
 	free(f);
 }
@@ -288,10 +342,8 @@ void fixture_free(struct fixture *f)
 void fixture_forget(struct fixture *f)
 {
 	map_empty(f->fragments);
-	map_empty(f->half_open);
-	map_empty(f->established);
-	map_empty(f->source_ports);
-	map_empty(f->sampled_flows);
+	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
+		memset(f->flow_tables.buckets[table], 0, mapped_bytes(flow_table_map(f, table)));
 	zero_array(f->too_big_budget, 1, TOO_BIG_BUDGET_BYTES);
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "abi.h"
+#include "flow_tables.h"
 #include "packet.h"
 
 #define LOOPBACK 1 /* ifindex that frames come in on */
@@ -38,13 +39,9 @@ enum outcome { PASSED, DROPPED, SENT, OUTCOMES };
 
 /* Zero: room enough for any test that does not care. */
 struct fixture_sizes {
-	__u32 half_open;
-	__u32 established;
-	__u32 source_ports;
-	__u32 sampled_flows;
+	__u32 buckets[FLOW_TABLES]; /* of each flow table */
 	__u32 shadow_flows;
 	__u32 stash;
-	bool half_open_refuses; /* when full it refuses, where an LRU map would find no node to give back */
 };
 
 /* File descriptors, owned. */
@@ -62,10 +59,6 @@ struct fixture {
 	int services;
 	int cohorts;
 	int rows;
-	int half_open;
-	int established;
-	int source_ports;
-	int sampled_flows;
 	int sources;
 	int backends;
 	int next_hops;
@@ -75,6 +68,7 @@ struct fixture {
 	int backend_counters;
 	int measurements;
 	int too_big_budget;
+	struct flow_tables flow_tables; /* mapped */
 };
 
 struct fixture *fixture_new(const struct fixture_sizes *sizes);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "connection.h"
+#include "flows.h"
 
 /* One connection, and what its sides have sent. */
 struct talk {
@@ -86,7 +87,7 @@ static void check_sampled(const struct talk *t)
 		world_flow_key(t->c.service, world_is_ipv6(t->c.service) ? CLIENT6 : CLIENT4, t->c.client_port);
 	struct sampled_flow f;
 
-	assert_true(map_get(t->c.fixture->sampled_flows, &key, &f));
+	assert_true(flow_sampled(t->c.fixture, &key, &f));
 	assert_int_equal(f.client.bytes, t->client_bytes);
 	assert_int_equal(f.server.bytes, t->server_bytes);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "flows.h"
 
 static int verdict_of(struct fixture *f, const struct segment *s)
 {
@@ -34,8 +35,8 @@ static void a_slot_without_a_backend_drops(void **state)
 		world_settle(f, service, ROWS_MAX); /* a row that is not there */
 		world_send_dropped(f, &s, service, DROP_NO_BACKEND);
 	}
-	assert_int_equal(map_entries(f->half_open), 0);
-	assert_int_equal(map_entries(f->source_ports), 0);
+	assert_int_equal(flows_half_open(f), 0);
+	assert_int_equal(flow_ports(f), 0);
 }
 
 static void a_backend_whose_neighbour_is_unknown_drops(void **state)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "flows.h"
 
 #define ICMP4(type, sender, receiver)                                                                                  \
 	.from = (sender), .to = (receiver), .protocol = IPPROTO_ICMP, .icmp_type = (type), .icmp_rest = 0x12340001
@@ -235,7 +236,7 @@ static void an_error_about_a_moved_connection_goes_where_it_is(void **state)
 		for
 			EACH_ERROR(e)
 		assert_true(error_reaches(f, e, service, service)); /* not known: older */
-		assert_int_equal(map_entries(f->half_open) + map_entries(f->established), 0);
+		assert_int_equal(flows_half_open(f) + flows_established(f), 0);
 		world_send(f, &request);
 		for
 			EACH_ERROR(e)

@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 
 #include "world.h"
+#include "flows.h"
 
 #define PIECE 8U    /* payload of each merged packet but the last */
 #define PAYLOAD 21U /* three of them */
@@ -87,12 +88,12 @@ static void flows_count_the_bytes_of_merged_packets(void **state)
 	struct flow before, after;
 
 	world_send(f, &request);
-	assert_true(map_get(f->half_open, &key, &before));
+	assert_true(flow_half_open(f, &key, &before));
 	more.flags = ACK;
 	more.sequence = 1;
 	more.payload_bytes = PAYLOAD;
 	run_merged(f, &more);
-	assert_true(map_get(f->half_open, &key, &after));
+	assert_true(flow_half_open(f, &key, &after));
 	assert_int_equal(after.client.bytes - before.client.bytes, bytes_apart(&more));
 }
 

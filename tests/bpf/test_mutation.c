@@ -157,7 +157,7 @@ static void run_one(struct fixture *f, struct oracle *oracle, const struct frame
 
 static void damaged_packets_are_judged_as_they_should_be(void **state)
 {
-	struct fixture *f = *state = world_new(&(struct fixture_sizes){.source_ports = 65536, .established = 65536});
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets = {8192, 8192}});
 	struct oracle *oracle = oracle_new(f);
 	struct random random = {.state = 0x9ad6e};
 	__u64 outcomes[OUTCOMES] = {}, packets = packets_asked_for();

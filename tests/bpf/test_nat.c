@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "connection.h"
+#include "flows.h"
 
 static struct connection connection_of(void **state, __u32 service)
 {
@@ -35,8 +36,8 @@ static void a_syn_opens_once_and_its_retransmission_keeps_the_port(void **state)
 	client_sends(&c, SYN, 0);
 	assert_int_equal(c.source_port, port);
 	assert_int_equal(opened(&c), 1);
-	assert_int_equal(map_entries(c.fixture->half_open), 1);
-	assert_int_equal(map_entries(c.fixture->source_ports), 1);
+	assert_int_equal(flows_half_open(c.fixture), 1);
+	assert_int_equal(flow_ports(c.fixture), 1);
 }
 
 static void check_handshake(struct connection c)
@@ -180,8 +181,8 @@ static void mid_connection_packets_without_a_flow_are_dropped(void **state)
 
 		world_send_dropped(c.fixture, &s, NAT4_TCP, DROP_NO_FLOW);
 	}
-	assert_int_equal(map_entries(c.fixture->half_open), 0);
-	assert_int_equal(map_entries(c.fixture->source_ports), 0);
+	assert_int_equal(flows_half_open(c.fixture), 0);
+	assert_int_equal(flow_ports(c.fixture), 0);
 	assert_int_equal(opened(&c), 0);
 }
 
@@ -241,7 +242,7 @@ static void a_malformed_reply_says_nothing_of_its_flow(void **state)
 	world_send_dropped(c.fixture, &broken, NAT4_TCP, DROP_MALFORMED);
 	check_flags(&c, 0);
 	client_sends(&c, ACK, SERVER_SEQUENCE + 1);
-	assert_int_equal(map_entries(c.fixture->established), 0);
+	assert_int_equal(flows_established(c.fixture), 0);
 }
 
 static void a_fin_before_the_flow_is_established_is_kept(void **state)
@@ -269,7 +270,7 @@ static void a_syn_on_a_live_flow_opens_nothing(void **state)
 	client_sends(&c, SYN, 0); /* one FIN is half an end */
 	assert_int_equal(c.source_port, port);
 	assert_int_equal(opened(&c), 1);
-	assert_int_equal(map_entries(c.fixture->source_ports), 1);
+	assert_int_equal(flow_ports(c.fixture), 1);
 }
 
 /* The old port stays taken until the daemon sweeps it, as its connection may be in TIME_WAIT at the backend. */
@@ -365,10 +366,10 @@ static void a_flow_whose_port_was_swept_is_unknown(void **state)
 		.source_fold = htonl(0xffff) ^ address_of(SPLITTER4).word[3],
 		.port = htons(c.source_port),
 	};
-	map_delete(f->source_ports, &key);
+	flow_port_remove(f, &key);
 	ack = connection_request(&c, ACK);
 	world_send_dropped(f, &ack, NAT4_TCP, DROP_NO_FLOW);
-	assert_int_equal(map_entries(f->established), 0);
+	assert_int_equal(flows_established(f), 0);
 	client_sends(&c, SYN, 0);
 }
 
@@ -399,7 +400,7 @@ static void a_flow_stays_with_its_backend_when_the_table_changes(void **state)
 
 static void a_flood_of_syns_evicts_no_established_flow(void **state)
 {
-	struct fixture *f = world_new(&(struct fixture_sizes){.half_open = 64});
+	struct fixture *f = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_FLOWS] = 2});
 	struct connection c = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 40001};
 	struct segment syn = world_request(NAT4_TCP);
 	struct frame in, out;
@@ -416,30 +417,27 @@ static void a_flood_of_syns_evicts_no_established_flow(void **state)
 		frame_build(&syn, &in);
 		assert_int_equal(fixture_run(f, &in, &out), SENT);
 	}
-	assert_in_range(map_entries(f->half_open), 1, 64);
-	assert_int_equal(map_entries(f->established), 1);
+	assert_int_equal(flows_half_open(f), 2 * BUCKET_ENTRIES - 1);
+	assert_int_equal(flows_established(f), 1);
 	client_sends(&c, ACK, SERVER_SEQUENCE + 1);
 	assert_int_equal(c.source_port, port);
 	server_sends(&c, ACK);
 }
 
-/* A full table must not cut a connection off: the flow lives on among the half-open ones. */
-static void a_flow_that_finds_the_established_table_full_goes_on(void **state)
+static void a_full_table_refuses_who_is_new_and_nobody_else(void **state)
 {
-	struct fixture *f = world_new(&(struct fixture_sizes){.established = 1});
-	struct connection first = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 40001};
-	struct connection second = first;
-	struct flow flow;
+	struct fixture *f = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_FLOWS] = 1});
+	struct connection c = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 40001};
+	struct segment syn = world_request(NAT4_TCP);
 
 	*state = f;
 	world_set_ports(f, NAT4_TCP, 20000, 29999);
-	second.client_port = 40002;
-	connection_open(&first);
-	connection_open(&second);
-	assert_true(connection_established(&first, &flow));
-	assert_true(connection_half_open(&second, &flow));
-	client_sends(&second, ACK, SERVER_SEQUENCE + 1);
-	server_sends(&second, ACK);
+	flows_fill(f, FLOW_TABLE_FLOWS, BUCKET_ENTRIES - 1);
+	connection_open(&c);
+	syn.from_port = 40002;
+	world_send_dropped(f, &syn, NAT4_TCP, DROP_FLOW_TABLE_FULL);
+	client_sends(&c, ACK, SERVER_SEQUENCE + 1);
+	server_sends(&c, ACK);
 }
 
 /* Its flow may be there already; the connection is one all the same. */
@@ -482,7 +480,7 @@ int main(void)
 		TEST(a_flow_stays_with_its_backend_when_the_table_changes),
 		TEST(an_opening_whose_first_packet_was_dropped_counts_when_it_gets_through),
 		TEST_OWN_WORLD(a_flood_of_syns_evicts_no_established_flow),
-		TEST_OWN_WORLD(a_flow_that_finds_the_established_table_full_goes_on),
+		TEST_OWN_WORLD(a_full_table_refuses_who_is_new_and_nobody_else),
 	};
 
 	return run_on_every_hook(tests);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "flows.h"
 
 /* Where packets go, without what they carry; more fields may follow. */
 #define TO_VIP4(port) .from = CLIENT4, .to = VIP4, .from_port = CLIENT_PORT, .to_port = (port)
@@ -190,7 +191,7 @@ static void frames_to_a_group_of_hosts_pass(void **state)
 			assert_true(frame_equal(&out, &in));
 		}
 	assert_int_equal(fixture_drops(f), 0);
-	assert_int_equal(map_entries(f->half_open), 0);
+	assert_int_equal(flows_half_open(f), 0);
 }
 
 /* Mapped addresses are how maps name IPv4; no packet may carry them, or IPv6 would reach the flows of IPv4 clients. */
@@ -308,8 +309,8 @@ static void malformed_and_worn_out_packets_leave_no_flow(void **state)
 		world_send_dropped(f, &broken, service, DROP_MALFORMED);
 		world_send_dropped(f, &worn_out, service, DROP_TTL);
 	}
-	assert_int_equal(map_entries(f->half_open), 0);
-	assert_int_equal(map_entries(f->source_ports), 0);
+	assert_int_equal(flows_half_open(f), 0);
+	assert_int_equal(flow_ports(f), 0);
 }
 
 /* How many drops of malformed packets are counted at @service and at the lowest service of its address. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "connection.h"
+#include "flows.h"
 #include "hash.h"
 
 #define TAG_AT 12
@@ -134,7 +135,7 @@ static void keep(struct fixture *f, __u32 service, __u32 backend, struct kept *r
 	connection_established(&c, &ret->established);
 	if (world_mode(service) == FORWARD_NAT)
 		connection_port(&c, &ret->port);
-	map_get(f->sampled_flows, &key, &ret->sampled);
+	flow_sampled(f, &key, &ret->sampled);
 	ret->traffic = fixture_backend_counters(f, backend);
 	ret->measured = fixture_measurements(f, backend);
 	ret->service = fixture_service_counters(f, service);

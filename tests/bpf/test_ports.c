@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 
 #include "connection.h"
+#include "flows.h"
 
 #define EXTRA_SOURCE4 "10.0.0.2"
 #define EXTRA_SOURCE_ID 3
@@ -51,8 +52,8 @@ static void every_port_of_the_range_serves_one_flow_and_no_more(void **state)
 	}
 	syn = syn_from(NAT4_TCP, 2000);
 	world_send_dropped(f, &syn, NAT4_TCP, DROP_PORTS_EXHAUSTED);
-	assert_int_equal(map_entries(f->half_open), 32);
-	assert_int_equal(map_entries(f->source_ports), 32);
+	assert_int_equal(flows_half_open(f), 32);
+	assert_int_equal(flow_ports(f), 32);
 }
 
 /* What is exhausted towards one backend is not towards another. */
@@ -133,7 +134,7 @@ static void the_reply_to_either_source_finds_its_flow(void **state)
 		assert_int_equal(c.source_port, SOURCE_PORT);
 		server_sends(&c, SYN | ACK);
 	}
-	assert_int_equal(map_entries(f->source_ports), 2);
+	assert_int_equal(flow_ports(f), 2);
 }
 
 /* Where ports are tried from is random, so several rounds. */
@@ -150,7 +151,7 @@ static void every_port_of_two_sources_can_be_had(void **state)
 
 			world_send(f, &syn);
 		}
-		assert_int_equal(map_entries(f->source_ports), 32);
+		assert_int_equal(flow_ports(f), 32);
 	}
 }
 
@@ -164,38 +165,75 @@ static void without_a_source_address_nothing_is_opened(void **state)
 	b.source = 0;
 	map_set(f->backends, &(__u32){NAT4_TCP}, &b);
 	world_send_dropped(f, &syn, NAT4_TCP, DROP_NO_SOURCE);
-	assert_int_equal(map_entries(f->half_open), 0);
-	assert_int_equal(map_entries(f->source_ports), 0);
+	assert_int_equal(flows_half_open(f), 0);
+	assert_int_equal(flow_ports(f), 0);
 }
 
 static void a_full_port_table_is_a_full_flow_table(void **state)
 {
-	struct fixture *f = *state = world_new(&(struct fixture_sizes){.source_ports = 4});
-	struct segment syn;
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_PORTS] = 1});
+	struct segment syn = world_request(NAT4_TCP);
 
+	flows_fill(f, FLOW_TABLE_PORTS, BUCKET_ENTRIES);
 	world_set_ports(f, NAT4_TCP, 1024, 65535);
-	for (__u16 i = 0; i < 4; i++) {
-		syn = syn_from(NAT4_TCP, 1000 + i);
-		world_send(f, &syn);
-	}
-	syn = syn_from(NAT4_TCP, 2000);
 	world_send_dropped(f, &syn, NAT4_TCP, DROP_FLOW_TABLE_FULL);
-	assert_int_equal(map_entries(f->half_open), 4);
+	assert_int_equal(flows_half_open(f), 0);
+}
+
+/* A flood takes the entries of its own ports; whose port has made room may begin anew. */
+static void a_port_that_nobody_answered_makes_room_and_has_failed(void **state)
+{
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_PORTS] = 1});
+	struct segment first = syn_from(NAT4_TCP, 1000), second = syn_from(NAT4_TCP, 1001);
+
+	flows_fill(f, FLOW_TABLE_PORTS, BUCKET_ENTRIES - 1);
+	world_set_ports(f, NAT4_TCP, 1024, 65535);
+	world_send(f, &first);
+	world_send(f, &second);
+	assert_int_equal(flow_ports(f), BUCKET_ENTRIES);
+	assert_int_equal(fixture_measurements(f, NAT4_TCP).given_up, 1);
+	world_send(f, &first);
+	assert_int_equal(fixture_measurements(f, NAT4_TCP).given_up, 2);
+	assert_int_equal(fixture_measurements(f, NAT4_TCP).measured, 3);
+}
+
+static void datagrams_go_on_after_their_port_made_room(void **state)
+{
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_PORTS] = 1});
+	struct segment first = world_request(NAT4_UDP), second = first;
+
+	second.from_port++;
+	flows_fill(f, FLOW_TABLE_PORTS, BUCKET_ENTRIES - 1);
+	world_set_ports(f, NAT4_UDP, 1024, 65535);
+	for (int round = 0; round < 3; round++) {
+		world_send(f, &first);
+		world_send(f, &second);
+	}
+	assert_int_equal(flows_half_open(f), 2);
+}
+
+static void an_established_flows_port_makes_no_room(void **state)
+{
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_PORTS] = 1});
+	struct connection c = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 1000};
+	struct segment syn = syn_from(NAT4_TCP, 1001);
+
+	flows_fill(f, FLOW_TABLE_PORTS, BUCKET_ENTRIES - 1);
+	world_set_ports(f, NAT4_TCP, 1024, 65535);
+	connection_open(&c);
+	world_send_dropped(f, &syn, NAT4_TCP, DROP_FLOW_TABLE_FULL);
+	server_sends(&c, ACK);
 }
 
 static void a_flow_that_cannot_be_written_down_gives_its_port_back(void **state)
 {
-	struct fixture *f = *state = world_new(&(struct fixture_sizes){.half_open = 4, .half_open_refuses = true});
-	struct segment syn;
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_FLOWS] = 1});
+	struct segment syn = world_request(NAT4_TCP);
 
+	flows_fill(f, FLOW_TABLE_FLOWS, BUCKET_ENTRIES);
 	world_set_ports(f, NAT4_TCP, 1024, 65535);
-	for (__u16 i = 0; i < 4; i++) {
-		syn = syn_from(NAT4_TCP, 1000 + i);
-		world_send(f, &syn);
-	}
-	syn = syn_from(NAT4_TCP, 2000);
 	world_send_dropped(f, &syn, NAT4_TCP, DROP_FLOW_TABLE_FULL);
-	assert_int_equal(map_entries(f->source_ports), 4);
+	assert_int_equal(flow_ports(f), 0);
 }
 
 /* Keys hold addresses folded into 32 bits; another address with the same fold is not the flow's. */
@@ -230,6 +268,9 @@ int main(void)
 		TEST(without_a_source_address_nothing_is_opened),
 		TEST(a_reply_to_another_address_of_the_same_fold_passes),
 		TEST_OWN_WORLD(a_full_port_table_is_a_full_flow_table),
+		TEST_OWN_WORLD(a_port_that_nobody_answered_makes_room_and_has_failed),
+		TEST_OWN_WORLD(datagrams_go_on_after_their_port_made_room),
+		TEST_OWN_WORLD(an_established_flows_port_makes_no_room),
 		TEST_OWN_WORLD(a_flow_that_cannot_be_written_down_gives_its_port_back),
 	};
 

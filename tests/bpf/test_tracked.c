@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 
 #include "world.h"
+#include "flows.h"
 
 #define ENTRY SECOND(DNAT4_TCP)
 #define BASE ((__u32)DNAT4_TCP)
@@ -37,16 +38,23 @@ static __u32 goes_to(struct fixture *f, __u16 port, __u8 flags)
 	return world_backend_of(f, &s);
 }
 
-static bool flow_of(int map, __u16 port, struct flow *ret)
+static bool is_half_open(struct fixture *f, __u16 port, struct flow *ret)
 {
 	struct flow_key key = world_flow_key(DNAT4_TCP, CLIENT4, port);
 
-	return map_get(map, &key, ret);
+	return flow_half_open(f, &key, ret);
+}
+
+static bool is_established(struct fixture *f, __u16 port, struct flow *ret)
+{
+	struct flow_key key = world_flow_key(DNAT4_TCP, CLIENT4, port);
+
+	return flow_established(f, &key, ret);
 }
 
 static __u32 flows(struct fixture *f)
 {
-	return map_entries(f->half_open) + map_entries(f->established);
+	return flows_half_open(f) + flows_established(f);
 }
 
 static void settled_slots_read_and_write_no_flows(void **state)
@@ -64,7 +72,7 @@ static void settled_slots_read_and_write_no_flows(void **state)
 		assert_int_equal(fixture_service_counters(f, service).flow_lookups, 0);
 	}
 	assert_int_equal(flows(f), 0);
-	assert_int_equal(map_entries(f->source_ports), 0);
+	assert_int_equal(flow_ports(f), 0);
 }
 
 static void a_new_connection_goes_to_the_entry_and_is_written_down(void **state)
@@ -74,13 +82,13 @@ static void a_new_connection_goes_to_the_entry_and_is_written_down(void **state)
 
 	world_track(f, DNAT4_TCP, ENTRY, BASE);
 	assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
-	assert_true(flow_of(f->half_open, 1000, &flow));
+	assert_true(is_half_open(f, 1000, &flow));
 	assert_int_equal(flow.backend, ENTRY);
 	assert_int_equal(flow.source_port, 0);
 	assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
-	assert_true(flow_of(f->half_open, 1000, &flow));
+	assert_true(is_half_open(f, 1000, &flow));
 	assert_int_equal(goes_to(f, 1000, ACK), ENTRY);
-	assert_true(flow_of(f->established, 1000, &flow));
+	assert_true(is_established(f, 1000, &flow));
 	assert_int_equal(flow.backend, ENTRY);
 	assert_int_equal(flows(f), 1);
 	assert_int_equal(fixture_service_counters(f, DNAT4_TCP).flow_lookups, 3);
@@ -95,7 +103,7 @@ static void an_unknown_connection_is_older_and_goes_to_base(void **state)
 
 	world_track(f, DNAT4_TCP, ENTRY, BASE);
 	assert_int_equal(goes_to(f, 1000, ACK), BASE);
-	assert_true(flow_of(f->established, 1000, &flow));
+	assert_true(is_established(f, 1000, &flow));
 	assert_int_equal(flow.backend, BASE);
 	assert_int_equal(goes_to(f, 1000, ACK), BASE);
 	assert_int_equal(fixture_service_counters(f, DNAT4_TCP).flow_misses, 1);
@@ -239,7 +247,7 @@ static void another_backend_s_reset_ends_no_flow(void **state)
 	world_track(f, DNAT4_TCP, ENTRY, BASE);
 	assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
 	resets_by(f, BASE, 1000);
-	assert_true(flow_of(f->half_open, 1000, &flow));
+	assert_true(is_half_open(f, 1000, &flow));
 	assert_int_equal(flow.flags, 0);
 }
 
@@ -253,7 +261,7 @@ static void a_syn_after_the_client_s_end_goes_to_the_entry(void **state)
 	for (__u16 i = 0; i < sizeof(ends); i++) {
 		assert_int_equal(goes_to(f, 1000 + i, ACK), BASE);
 		assert_int_equal(goes_to(f, 1000 + i, ends[i]), BASE);
-		assert_true(flow_of(f->established, 1000 + i, &flow));
+		assert_true(is_established(f, 1000 + i, &flow));
 		assert_int_equal(flow.flags, ends[i] == RST ? FLOW_RESET : FLOW_CLIENT_FIN);
 		if (ends[i] != RST) /* the last packets of the old one */
 			assert_int_equal(goes_to(f, 1000 + i, ACK), BASE);
@@ -267,14 +275,16 @@ static void a_syn_after_the_client_s_end_goes_to_the_entry(void **state)
 /* Later packets of a flow that is not written down would be unknown and go to base, so all of them do. */
 static void what_cannot_be_written_down_goes_to_base(void **state)
 {
-	struct fixture *f = *state = world_new(&(struct fixture_sizes){.half_open = 2, .half_open_refuses = true});
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_FLOWS] = 1});
 	struct segment s = datagram(1000);
 
+	flows_fill(f, FLOW_TABLE_FLOWS, BUCKET_ENTRIES - 1);
 	world_track(f, DNAT4_TCP, ENTRY, BASE);
 	assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
-	assert_int_equal(goes_to(f, 1001, SYN), ENTRY);
+	assert_int_equal(goes_to(f, 1000, ACK), ENTRY);
 	assert_int_equal(goes_to(f, 1002, SYN), BASE);
 	assert_int_equal(goes_to(f, 1002, ACK), BASE);
+	assert_int_equal(goes_to(f, 1000, ACK), ENTRY);
 	assert_int_equal(fixture_service_counters(f, DNAT4_TCP).flow_overflows, 1);
 	assert_int_equal(fixture_backend_counters(f, BASE).opened, 1);
 	world_track(f, DNAT4_UDP, SECOND(DNAT4_UDP), DNAT4_UDP);
@@ -282,18 +292,35 @@ static void what_cannot_be_written_down_goes_to_base(void **state)
 	assert_int_equal(fixture_service_counters(f, DNAT4_UDP).flow_overflows, 1);
 }
 
-static void a_full_established_table_moves_nobody(void **state)
+static void a_half_open_flow_makes_room_and_no_other_does(void **state)
 {
-	struct fixture *f = *state = world_new(&(struct fixture_sizes){.established = 1});
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_FLOWS] = 1});
+	struct flow flow;
 
+	flows_fill(f, FLOW_TABLE_FLOWS, BUCKET_ENTRIES - 2);
+	world_track(f, DNAT4_TCP, ENTRY, BASE);
+	assert_int_equal(goes_to(f, 1000, SYN), ENTRY);
+	assert_int_equal(goes_to(f, 1000, ACK), ENTRY);
+	assert_int_equal(goes_to(f, 1001, SYN), ENTRY);
+	assert_int_equal(goes_to(f, 1002, SYN), ENTRY);
+	assert_false(is_half_open(f, 1001, &flow));
+	assert_true(is_half_open(f, 1002, &flow));
+	assert_true(is_established(f, 1000, &flow));
+	assert_int_equal(fixture_service_counters(f, DNAT4_TCP).flow_overflows, 0);
+}
+
+static void a_full_table_moves_nobody(void **state)
+{
+	struct fixture *f = *state = world_new(&(struct fixture_sizes){.buckets[FLOW_TABLE_FLOWS] = 1});
+
+	flows_fill(f, FLOW_TABLE_FLOWS, BUCKET_ENTRIES - 1);
 	world_track(f, DNAT4_TCP, ENTRY, BASE);
 	assert_int_equal(goes_to(f, 1000, ACK), BASE);
 	assert_int_equal(goes_to(f, 1001, ACK), BASE);
 	assert_int_equal(goes_to(f, 1001, ACK), BASE);
-	assert_int_equal(map_entries(f->established), 1);
-	assert_int_equal(goes_to(f, 1002, SYN), ENTRY);
-	assert_int_equal(goes_to(f, 1002, ACK), ENTRY);
-	assert_int_equal(goes_to(f, 1002, ACK), ENTRY);
+	assert_int_equal(flows_established(f), BUCKET_ENTRIES);
+	assert_int_equal(goes_to(f, 1002, SYN), BASE);
+	assert_int_equal(goes_to(f, 1002, ACK), BASE);
 }
 
 static void check_unknown_datagrams(struct fixture *f, __u32 wanted)
@@ -304,10 +331,10 @@ static void check_unknown_datagrams(struct fixture *f, __u32 wanted)
 
 	world_track(f, DNAT4_UDP, SECOND(DNAT4_UDP), DNAT4_UDP);
 	assert_int_equal(world_backend_of(f, &s), wanted);
-	assert_true(map_get(f->half_open, &key, &flow));
+	assert_true(flow_half_open(f, &key, &flow));
 	assert_int_equal(flow.backend, wanted);
 	assert_int_equal(world_backend_of(f, &s), wanted);
-	assert_true(map_get(f->established, &key, &flow));
+	assert_true(flow_established(f, &key, &flow));
 	world_track(f, DNAT4_UDP, THIRD(DNAT4_UDP), DNAT4_UDP);
 	assert_int_equal(world_backend_of(f, &s), wanted);
 	assert_int_equal(fixture_backend_counters(f, wanted).opened, 1);
@@ -364,7 +391,7 @@ static void a_blind_reset_ends_no_flow(void **state)
 	assert_int_equal(goes_to(f, 1000, ACK), BASE);
 	reset.sequence = 0x40000000;
 	assert_int_equal(world_backend_of(f, &reset), BASE);
-	assert_true(flow_of(f->established, 1000, &flow));
+	assert_true(is_established(f, 1000, &flow));
 	assert_int_equal(flow.flags, 0);
 	assert_int_equal(goes_to(f, 1000, SYN), BASE);
 }
@@ -378,7 +405,7 @@ static void who_goes_on_after_a_reset_was_not_reset(void **state)
 	assert_int_equal(goes_to(f, 1000, ACK), BASE);
 	assert_int_equal(goes_to(f, 1000, RST), BASE);
 	assert_int_equal(goes_to(f, 1000, ACK), BASE);
-	assert_true(flow_of(f->established, 1000, &flow));
+	assert_true(is_established(f, 1000, &flow));
 	assert_int_equal(flow.flags, 0);
 }
 
@@ -422,7 +449,8 @@ int main(void)
 		TEST(an_opening_whose_first_packet_was_dropped_counts_when_it_gets_through),
 		TEST(services_do_not_share_flows),
 		TEST_OWN_WORLD(what_cannot_be_written_down_goes_to_base),
-		TEST_OWN_WORLD(a_full_established_table_moves_nobody),
+		TEST_OWN_WORLD(a_half_open_flow_makes_room_and_no_other_does),
+		TEST_OWN_WORLD(a_full_table_moves_nobody),
 	};
 
 	return run_on_every_hook(tests);

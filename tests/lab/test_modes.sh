@@ -42,7 +42,7 @@ reload() # NAMES...
 # Entries of a map that are in use, as the programs' types have them: [{"key": .., "value": ..}, ..].
 entries() # MAP
 {
-	bpftool -j map dump pinned "$LAB/bpf/headgate/v7/maps/$1" | /usr/bin/python3 -c '
+	bpftool -j map dump pinned "$LAB/bpf/headgate/v8/maps/$1" | /usr/bin/python3 -c '
 import json, sys
 entries = [e["formatted"] for e in json.load(sys.stdin)]
 def used(value):
