@@ -69,38 +69,72 @@ static void endpoints_do_not_share_ports(void **state)
 	assert_int_equal(world_send(f, &second).source_port, SOURCE_PORT);
 }
 
-/* Two services with one backend: a port of theirs is the same port at the backend. */
+#define OTHER (WORLD_SERVICES + 1)
+#define OTHER_BACKEND (WORLD_BACKENDS + 1)
+#define OTHER_VIP "10.0.0.12"
+
+/* Another service with the backend of NAT4_TCP, whose id stays the endpoint's. Return: a SYN to it. */
+static struct segment share_endpoint(struct fixture *f)
+{
+	struct service s = world_service_get(f, NAT4_TCP);
+
+	s.vip = (struct service_key){
+		.address = address_of(OTHER_VIP),
+		.port = htons(NAT_PORT),
+		.protocol = IPPROTO_TCP,
+	};
+	s.main.entries = OTHER_BACKEND;
+	world_service_set(f, OTHER, &s);
+	map_set_end(f, f->vips, &s.vip, &(__u32){OTHER});
+	fixture_fill_row(f, OTHER_BACKEND, OTHER_BACKEND);
+	world_add_backend(f, OTHER_BACKEND, OTHER, world_backend_address(NAT4_TCP), NAT4_TCP, LOOPBACK);
+	return (struct segment){.from = CLIENT4, .to = OTHER_VIP, .from_port = 1000, .to_port = NAT_PORT, .flags = SYN};
+}
+
+static void assert_reply_is_the_others(struct fixture *f, __u16 source_port)
+{
+	__u64 before = fixture_backend_counters(f, OTHER_BACKEND).server_packets;
+	struct segment reply = world_reply(NAT4_TCP, NAT4_TCP);
+	struct address vip = address_of(OTHER_VIP);
+	struct reading r;
+
+	reply.to_port = source_port;
+	r = world_send(f, &reply);
+	assert_memory_equal(&r.source, &vip, sizeof(r.source));
+	assert_int_equal(fixture_backend_counters(f, OTHER_BACKEND).server_packets, before + 1);
+}
+
+/* A port of theirs is the same port at the backend. */
 static void services_that_share_an_endpoint_share_its_ports(void **state)
 {
 	struct fixture *f = *state;
 	struct connection ours = {.fixture = f, .service = NAT4_TCP, .backend = NAT4_TCP, .client_port = 1000};
-	struct segment reply = world_reply(NAT4_TCP, NAT4_TCP);
-	struct service_key other_vip = {
-		.address = address_of("10.0.0.12"),
-		.port = htons(NAT_PORT),
-		.protocol = IPPROTO_TCP,
-	};
-	struct segment theirs = {
-		.from = CLIENT4, .to = "10.0.0.12", .from_port = 1000, .to_port = NAT_PORT, .flags = SYN};
-	struct service s = world_service_get(f, NAT4_TCP);
-	__u32 other = WORLD_SERVICES + 1;
-	struct reading r;
+	struct segment theirs = share_endpoint(f);
+	__u16 port;
 
-	s.vip = other_vip;
-	s.main.entries = WORLD_BACKENDS + 1;
-	world_service_set(f, other, &s);
-	map_set_end(f, f->vips, &other_vip, &other);
-	fixture_fill_row(f, WORLD_BACKENDS + 1, WORLD_BACKENDS + 1);
-	world_add_backend(f, WORLD_BACKENDS + 1, other, world_backend_address(NAT4_TCP), NAT4_TCP, LOOPBACK);
 	connection_open(&ours);
-	world_send_dropped(f, &theirs, other, DROP_PORTS_EXHAUSTED);
-	world_set_ports(f, other, SOURCE_PORT, SOURCE_PORT + 1);
-	reply.to_port = world_send(f, &theirs).source_port;
-	assert_int_equal(reply.to_port, SOURCE_PORT + 1);
-	r = world_send(f, &reply);
-	assert_memory_equal(&r.source, &other_vip.address, sizeof(r.source));
-	assert_int_equal(fixture_backend_counters(f, WORLD_BACKENDS + 1).server_packets, 1);
+	world_send_dropped(f, &theirs, OTHER, DROP_PORTS_EXHAUSTED);
+	world_set_ports(f, OTHER, SOURCE_PORT, SOURCE_PORT + 1);
+	port = world_send(f, &theirs).source_port;
+	assert_int_equal(port, SOURCE_PORT + 1);
+	assert_reply_is_the_others(f, port);
 	server_sends(&ours, ACK);
+}
+
+/* Whose id is by now that of a service in another mode. */
+static void a_shared_endpoint_outlives_the_service_that_it_was_named_after(void **state)
+{
+	struct fixture *f = *state;
+	struct service later = world_service_get(f, DNAT4_TCP);
+	struct segment theirs = share_endpoint(f);
+	__u16 port = world_send(f, &theirs).source_port;
+
+	world_service_set(f, NAT4_TCP, &later);
+	assert_reply_is_the_others(f, port);
+	theirs.flags = ACK;
+	theirs.sequence = 1;
+	world_send(f, &theirs);
+	assert_reply_is_the_others(f, port);
 }
 
 static void two_sources_are_used_alternately(void **state)
@@ -262,6 +296,7 @@ int main(void)
 		TEST(every_port_of_the_range_serves_one_flow_and_no_more),
 		TEST(endpoints_do_not_share_ports),
 		TEST(services_that_share_an_endpoint_share_its_ports),
+		TEST(a_shared_endpoint_outlives_the_service_that_it_was_named_after),
 		TEST(two_sources_are_used_alternately),
 		TEST(the_reply_to_either_source_finds_its_flow),
 		TEST(every_port_of_two_sources_can_be_had),
