@@ -12,6 +12,14 @@
 #include "abi.h"
 
 #define BUCKET_CHOICES 8U /* entries among which the oldest makes room (as Redis has it: approximated LRU) */
+#define BUCKET_NEAR 8U    /* entries, from the first one on, that are near a key's place */
+
+/*
+ * What is looked at for a key: the nearest entry with its print, which nearly always is the key's, or all of them. The
+ * latter takes a function, at whose call Linux 6.1's verifier forgets which numbers do not matter to it: it then walks
+ * three times as far.
+ */
+enum search { SEARCH_NEAREST, SEARCH_ALL };
 
 /* Where an entry with a key may be: which bucket, which of its entries first, and what its tag has of the hash. */
 struct place {
@@ -78,6 +86,41 @@ static inline __attribute__((always_inline)) _Bool tag_may_go(__u32 tag)
 	return (tag & (TAG_USED | TAG_KEPT)) == TAG_USED;
 }
 
+/* The nearest entry that may be the one with that print. Return: its number; BUCKET_ENTRIES and above: there is none.
+ */
+static inline __attribute__((always_inline)) __u32 bucket_nearest(const struct bucket_tags *tags,
+								  const struct place *place)
+{
+	__u64 at = BUCKET_ENTRIES;
+
+	for (__u32 i = 0; i < BUCKET_PLACES; i++) {
+		asm volatile("" : "+r"(i)); /* else clang unrolls it */
+		at = within(place->first + i);
+		if (tag_may_be(*(const volatile __u32 *)&tags->tag[at], place->print))
+			break;
+	}
+	return at;
+}
+
+/* A free entry near a place, the nearest; or else @far. */
+static inline __attribute__((always_inline)) __u32 bucket_free_near(const struct bucket_tags *tags, __u32 first,
+								    __u32 far)
+{
+	for (__u32 i = 0; i < BUCKET_NEAR; i++) {
+		__u64 at = within(first + i);
+
+		if (at < BUCKET_ENTRIES && !*(const volatile __u32 *)&tags->tag[at])
+			return at;
+	}
+	return far;
+}
+
+/* Of an entry that somebody writes. */
+static inline __attribute__((always_inline)) __u32 tag_writing(__u32 print, __u32 moment)
+{
+	return TAG_WRITTEN | print | (moment & TAG_MOMENT);
+}
+
 /* Return: whether it still was @was, and is @now from then on. */
 static inline __attribute__((always_inline)) _Bool tag_swap(__u32 *tag, __u32 was, __u32 now)
 {
@@ -123,24 +166,23 @@ static inline __attribute__((always_inline)) _Bool bucket_is_alone(const struct 
 }
 
 /**
- * bucket_take - an entry for a new key: a free one, or else the one that has not been kept for longest
- * @first, @free: which to try before that, free or not
- * @print, @moment: of its tag. That says, until tag_publish(), that somebody writes the entry.
+ * bucket_take - an entry for a new key: the nearest free one, or else the one that has not been kept for longest
+ * @first: the key's place
+ * @free: one that was free a moment ago, should none near its place be; or BUCKET_ENTRIES
+ * @writing: tag_writing(): its tag until tag_publish()
  * Return: its number, with BUCKET_EVICTED if somebody makes room; or BUCKET_NONE: there is no room, or others were
  * quicker.
  */
 static inline __attribute__((always_inline)) __u32 bucket_take(struct bucket_tags *tags, __u32 first, __u32 free,
-							       __u32 print, __u32 moment)
+							       __u32 writing)
 {
-	__u32 writing = TAG_WRITTEN | print | (moment & TAG_MOMENT), *tag = &tags->tag[within(first)], was;
-	__u32 oldest = BUCKET_ENTRIES;
+	__u32 oldest = BUCKET_ENTRIES, *tag, was;
 
-	if (!*tag && tag_swap(tag, 0, writing))
-		return first;
+	free = bucket_free_near(tags, first, free);
 	if (free < BUCKET_ENTRIES && tag_swap(&tags->tag[within(free)], 0, writing))
 		return free;
 	for (__u32 i = 0; i < BUCKET_PLACES; i += BUCKET_CHOICES) {
-		oldest = bucket_oldest(tags, first + i, moment);
+		oldest = bucket_oldest(tags, first + i, writing);
 		if (oldest < BUCKET_ENTRIES)
 			break;
 	}

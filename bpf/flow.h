@@ -86,9 +86,9 @@ __weak __noinline __u32 flow_search(const struct flow_bucket *b, const struct fl
 }
 
 /* bucket_take() */
-__weak __noinline __u32 entry_take(struct bucket_tags *tags, __u32 first, __u32 free, __u32 print, __u32 moment)
+__weak __noinline __u32 entry_take(struct bucket_tags *tags, __u32 first, __u32 free, __u32 writing)
 {
-	return tags ? bucket_take(tags, first, free, print, moment) : BUCKET_NONE;
+	return tags ? bucket_take(tags, first, free, writing) : BUCKET_NONE;
 }
 
 /* Whether somebody else has an entry for the same flow, or writes one that may be. */
@@ -109,8 +109,12 @@ __weak __noinline __u32 flow_is_double(const struct flow_bucket *b, const struct
 	return !!others;
 }
 
-/* NULL: there is none; @ret is where it would be. */
-static __always_inline struct flow *flow_find(const struct flow_key *key, struct sought *ret)
+/**
+ * flow_find - a flow's entry
+ * @ret: where it is; or, where all of the bucket was looked at, where it would be
+ * Return: NULL: there is none as far as it was looked for.
+ */
+static __always_inline struct flow *flow_find(const struct flow_key *key, enum search search, struct sought *ret)
 {
 	const struct flow_layout *layout = flow_layout_now();
 	struct flow_bucket *b;
@@ -123,9 +127,12 @@ static __always_inline struct flow *flow_find(const struct flow_key *key, struct
 	b = flow_bucket(ret->place.bucket);
 	if (!b)
 		return NULL;
-	at = ret->place.first;
-	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key))
+	at = search == SEARCH_NEAREST ? bucket_nearest(&b->tags, &ret->place) : ret->place.first;
+	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key)) {
+		if (search == SEARCH_NEAREST)
+			return NULL;
 		at = flow_search(b, key, ret->place.print);
+	}
 	if (at >= BUCKET_ENTRIES) {
 		ret->free = at - BUCKET_ENTRIES;
 		return NULL;
@@ -168,7 +175,7 @@ static __always_inline bool flow_take(const struct flow_key *key, const struct s
 
 	if (!b)
 		return false;
-	at = entry_take(&b->tags, place->first, missed->free, place->print, now >> MOMENT_SHIFT);
+	at = entry_take(&b->tags, place->first, missed->free, tag_writing(place->print, now >> MOMENT_SHIFT));
 	if (at == BUCKET_NONE)
 		return false;
 	ret->entry = &b->entry[within(at)];

@@ -175,7 +175,7 @@ static __always_inline int backend_of_connection(const struct packet *p, const s
 	if (s->mode != FORWARD_NAT && !choice.tracked)
 		return 0;
 	flow_key_of_request(p, service, &key);
-	flow = flow_find(&key, &sought);
+	flow = flow_find(&key, SEARCH_ALL, &sought);
 	if (s->mode != FORWARD_NAT) {
 		if (flow)
 			ret->backend = flow->backend;

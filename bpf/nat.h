@@ -35,8 +35,8 @@ static __always_inline int source_port_key_of(__u32 endpoint, __u32 source, __be
 	return 0;
 }
 
-/* Looks at all entries of a bucket of ports, no two of which have one print. Return: as flow_search(). */
-static __always_inline __u32 port_search_in(const struct bucket_tags *tags, __u32 print)
+/* Looks for a print, which no two entries of a bucket of ports have. Return: as flow_search(). */
+static __always_inline __u32 port_search(const struct bucket_tags *tags, __u32 print)
 {
 	__u32 free = BUCKET_ENTRIES;
 
@@ -48,11 +48,6 @@ static __always_inline __u32 port_search_in(const struct bucket_tags *tags, __u3
 			return at;
 	}
 	return BUCKET_ENTRIES + free;
-}
-
-__weak __noinline __u32 port_search(const struct bucket_tags *tags, __u32 print)
-{
-	return tags ? port_search_in(tags, print) : BUCKET_NONE;
 }
 
 static __always_inline struct place port_place(const struct flow_layout *layout, const struct source_port_key *key)
@@ -80,11 +75,7 @@ static __always_inline struct source_port *port_find(const struct source_port_ke
 	b = port_bucket(place.bucket);
 	if (!b)
 		return NULL;
-	at = place.first;
-	if (!tag_may_be(b->tags.tag[at], place.print))
-		at = port_search(&b->tags, place.print);
-	if (at >= BUCKET_ENTRIES)
-		return NULL;
+	at = bucket_nearest(&b->tags, &place);
 	ret->tag = &b->tags.tag[within(at)];
 	ret->was = *(volatile __u32 *)ret->tag;
 	if (!tag_may_be(ret->was, place.print) || b->entry[within(at)].port != key->port)
@@ -93,16 +84,16 @@ static __always_inline struct source_port *port_find(const struct source_port_ke
 }
 
 /* An entry for a port, if no other one's has its print. Return: as bucket_take(); PORT_IN_USE: one has. */
-__weak __noinline __u32 port_take(struct bucket_tags *tags, __u32 first, __u32 print, __u32 moment)
+__weak __noinline __u32 port_take(struct bucket_tags *tags, __u32 first, __u32 writing)
 {
-	__u32 free, at;
+	__u32 print = writing & TAG_PRINT, free, at;
 
 	if (!tags)
 		return BUCKET_NONE;
-	free = port_search_in(tags, print);
+	free = port_search(tags, print);
 	if (free < BUCKET_ENTRIES)
 		return PORT_IN_USE;
-	at = bucket_take(tags, first, free - BUCKET_ENTRIES, print, moment);
+	at = bucket_take(tags, first, free - BUCKET_ENTRIES, writing);
 	if (at == BUCKET_NONE || bucket_is_alone(tags, print))
 		return at;
 	tag_give_back(&tags->tag[within(at)]);
@@ -185,7 +176,7 @@ static __always_inline int nat_allocate(const struct service *s, const struct ba
 		bucket = port_bucket(place.bucket);
 		if (!bucket)
 			break;
-		at = port_take(&bucket->tags, place.first, place.print, now >> MOMENT_SHIFT);
+		at = port_take(&bucket->tags, place.first, tag_writing(place.print, now >> MOMENT_SHIFT));
 	}
 	if (!bucket || at == BUCKET_NONE)
 		return -(1 + DROP_FLOW_TABLE_FULL);
@@ -323,7 +314,7 @@ static __always_inline int nat_request(const struct packet *p, const struct serv
 	struct flow *f;
 
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &sought);
+	f = flow_find(&key, SEARCH_ALL, &sought);
 	if (f && nat_begins_anew(p, &key, f, &sought)) {
 		entry_free(&sought);
 		f = NULL;
@@ -348,7 +339,7 @@ static __always_inline void nat_tell_client_side(const struct packet *p, const s
 {
 	struct flow_key key = port->flow;
 	struct sought sought;
-	struct flow *f = flow_find(&key, &sought);
+	struct flow *f = flow_find(&key, SEARCH_ALL, &sought);
 
 	if (f && f->source_port == p->destination_port && f->source == port->source)
 		__sync_fetch_and_or(&f->flags, flags);

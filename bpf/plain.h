@@ -96,6 +96,8 @@ static __always_inline struct packet plain_whole(const struct frame *f, const st
 
 	if (p->protocol == IPPROTO_TCP)
 		parse_tcp(f, &whole, p->bytes - (p->l4 - p->l3));
+	/* plain_is_within(): so clang leaves out what is done with the others. */
+	whole.tcp_flags &= ~(TCP_SYN | TCP_FIN | TCP_RST);
 	return whole;
 }
 
@@ -109,15 +111,15 @@ static __always_inline struct flow *plain_flow(const struct packet *p, __u32 ser
 	if (!plain_is_within(p))
 		return NULL;
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &sought);
+	f = flow_find(&key, SEARCH_NEAREST, &sought);
 	return f && !is_half_open(&sought) && !(f->flags & FLOW_ENDS) ? f : NULL;
 }
 
 /* What is to be kept of a packet that leaves. */
 struct plain_traces {
-	struct flow *flow;        /* its flow, or NULL */
-	struct source_port *port; /* nat: the flow's, of a packet that begins a request */
-	bool sampled;             /* it is measured without a flow */
+	struct flow *flow;            /* its flow, or NULL */
+	struct source_port *port;     /* nat: the flow's, of a packet that begins a request */
+	struct sampled_flow *sampled; /* what it is measured by without one, or NULL */
 };
 
 static __always_inline bool plain_begins_request(const struct frame *f, const struct packet *p, const struct flow *flow)
@@ -160,6 +162,18 @@ static __always_inline __u32 plain_nat(const struct frame *f, const struct packe
 	return flow->backend;
 }
 
+/* What is measured of a packet's connection, or NULL: it begins or ends, or is not found at once. */
+static __always_inline struct sampled_flow *plain_sampled(const struct packet *p, __u32 service)
+{
+	struct flow_key key;
+	struct sought sought;
+
+	if (!plain_is_within(p))
+		return NULL;
+	flow_key_of_request(p, service, &key);
+	return sampled_find(&key, SEARCH_NEAREST, &sought);
+}
+
 /* Where the packet's slot, or its flow, sends it. Return: a backend, or 0: the whole way. */
 static __always_inline __u32 plain_backend(const struct frame *f, const struct packet *p, const struct service *s,
 					   enum forward_mode mode, struct departure *ret,
@@ -176,9 +190,11 @@ static __always_inline __u32 plain_backend(const struct frame *f, const struct p
 	ret->hash = hash;
 	ret->tuple.source = p->source;
 	ret->tuple.source_port = p->source_port;
-	ret_traces->sampled = mode == FORWARD_DNAT && p->protocol == IPPROTO_TCP && !(own & s->measure_mask);
-	if (ret_traces->sampled && !plain_is_within(p))
-		return 0;
+	if (mode == FORWARD_DNAT && p->protocol == IPPROTO_TCP && !(own & s->measure_mask)) {
+		ret_traces->sampled = plain_sampled(p, ret->service);
+		if (!ret_traces->sampled)
+			return 0;
+	}
 	if (!(entry & SLOT_TRACKED)) {
 		ret->opened = p->protocol == IPPROTO_TCP && packet_opens(p);
 		return entry & SLOT_BACKEND;
@@ -205,7 +221,7 @@ static __always_inline void plain_leave_traces(const struct frame *f, const stru
 	if (traces->flow)
 		flow_touch(traces->flow, &whole);
 	if (traces->sampled)
-		sampled_request(&whole, to->service, to->backend);
+		sampled_request_seen(&whole, traces->sampled);
 }
 
 /**

@@ -10,7 +10,8 @@
 
 /* Whose a reply is. */
 struct plain_client {
-	struct source_port *port; /* nat */
+	struct source_port *port;     /* nat */
+	struct sampled_flow *sampled; /* dnat: what it is measured by, or NULL */
 	struct address address;
 	__u32 backend;
 	__u16 service;
@@ -31,26 +32,32 @@ static __always_inline bool plain_nat_client(const struct packet *p, __u32 endpo
 	return true;
 }
 
-static __always_inline void plain_dnat_client(const struct packet *p, __u32 service, __u32 endpoint,
-					      struct plain_client *ret)
+static __always_inline bool plain_dnat_client(const struct packet *p, const struct service *s, __u32 service,
+					      __u32 endpoint, struct plain_client *ret)
 {
+	if (s && is_sampled(s, p, &p->destination, p->destination_port)) {
+		ret->sampled = sampled_of_reply(p, service, SEARCH_NEAREST);
+		if (!ret->sampled)
+			return false;
+	}
 	ret->address = p->destination;
 	ret->client_port = p->destination_port;
 	ret->service = service;
 	ret->backend = endpoint;
+	return true;
 }
 
-static __always_inline void plain_reply_traces(const struct frame *f, const struct packet *p, const struct service *s,
-					       enum forward_mode mode, const struct plain_client *client)
+static __always_inline void plain_reply_traces(const struct frame *f, const struct packet *p, enum forward_mode mode,
+					       const struct plain_client *client)
 {
 	struct packet whole;
 
 	if (mode == FORWARD_NAT) {
 		whole = plain_whole(f, p);
 		nat_reply_seen(f, &whole, client->port);
-	} else if (is_sampled(s, p, &p->destination, p->destination_port)) {
+	} else if (client->sampled) {
 		whole = plain_whole(f, p);
-		sampled_reply(f, &whole, client->service);
+		sampled_reply_seen(f, &whole, client->sampled);
 	}
 }
 
@@ -88,8 +95,8 @@ static __always_inline bool plain_split_reply(const struct frame *f, const struc
 			return false;
 		service = client.service;
 		s = bpf_map_lookup_elem(&services, &service);
-	} else {
-		plain_dnat_client(p, service, endpoint, &client);
+	} else if (!plain_dnat_client(p, s, service, endpoint, &client)) {
+		return false;
 	}
 	if (!s || s->vip.protocol != p->protocol || plain_is_compared(s, p))
 		return false;
@@ -98,7 +105,7 @@ static __always_inline bool plain_split_reply(const struct frame *f, const struc
 	ret->service = client.service;
 	ret->backend = client.backend;
 	depart_to_client(s, hop, &client.address, client.client_port, ret);
-	plain_reply_traces(f, p, s, mode, &client);
+	plain_reply_traces(f, p, mode, &client);
 	return true;
 }
 

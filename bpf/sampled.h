@@ -36,8 +36,9 @@ __weak __noinline __u32 sampled_search(const struct sampled_bucket *b, const str
 	return BUCKET_ENTRIES + free;
 }
 
-/* NULL: there is none; @ret is where it would be. */
-static __always_inline struct sampled_flow *sampled_find(const struct flow_key *key, struct sought *ret)
+/* As flow_find(). */
+static __always_inline struct sampled_flow *sampled_find(const struct flow_key *key, enum search search,
+							 struct sought *ret)
 {
 	const struct flow_layout *layout = flow_layout_now();
 	struct sampled_bucket *b;
@@ -50,9 +51,12 @@ static __always_inline struct sampled_flow *sampled_find(const struct flow_key *
 	b = sampled_bucket(ret->place.bucket);
 	if (!b)
 		return NULL;
-	at = ret->place.first;
-	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key))
+	at = search == SEARCH_NEAREST ? bucket_nearest(&b->tags, &ret->place) : ret->place.first;
+	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key)) {
+		if (search == SEARCH_NEAREST)
+			return NULL;
 		at = sampled_search(b, key, ret->place.print);
+	}
 	if (at < BUCKET_ENTRIES)
 		return &b->entry[within(at)].flow;
 	ret->free = at - BUCKET_ENTRIES;
@@ -70,7 +74,7 @@ static __always_inline bool sampled_write(const struct flow_key *key, const stru
 
 	if (!b)
 		return false;
-	at = entry_take(&b->tags, place->first, missed->free, place->print, moment_now());
+	at = entry_take(&b->tags, place->first, missed->free, tag_writing(place->print, moment_now()));
 	if (at == BUCKET_NONE)
 		return false;
 	entry = &b->entry[within(at)];
@@ -144,31 +148,12 @@ static __always_inline void sampled_establish(const struct packet *p, struct sam
 		measure_established(f->backend);
 }
 
-/**
- * sampled_request - a client's packet of a sampled connection
- * @backend: where it goes
- * Return: false for a SYN that is but another copy of a known one.
- */
-static __always_inline bool sampled_request(const struct packet *p, __u32 service, __u32 backend)
+/* A client's packet within a known connection. */
+static __always_inline void sampled_request_seen(const struct packet *p, struct sampled_flow *f)
 {
-	struct sampled_flow *f;
-	struct sought sought;
-	struct flow_key key;
 	__u32 ends;
 
-	flow_key_of_request(p, service, &key);
-	f = sampled_find(&key, &sought);
-	if (packet_opens(p) && !(f && sampled_is_known(p, f))) {
-		sampled_open(p, &key, f, &sought, backend);
-		return true;
-	}
-	if (!f)
-		return true;
 	f->client.bytes += p->bytes + p->more_bytes;
-	if (packet_opens(p)) {
-		f->seen = tick_now();
-		return false;
-	}
 	sampled_establish(p, f);
 	ends = flow_ends(p, &f->client);
 	if (measure_client(p, &f->client, &f->flags, f->backend)) {
@@ -181,18 +166,49 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 	if (!(p->tcp_flags & TCP_RST) && sequence_after(p->sequence_next, f->client.next))
 		f->client.next = p->sequence_next;
 	sampled_set(f, ends, true);
+}
+
+/**
+ * sampled_request - a client's packet of a sampled connection
+ * @backend: where it goes
+ * Return: false for a SYN that is but another copy of a known one.
+ */
+static __always_inline bool sampled_request(const struct packet *p, __u32 service, __u32 backend)
+{
+	struct sampled_flow *f;
+	struct sought sought;
+	struct flow_key key;
+
+	flow_key_of_request(p, service, &key);
+	f = sampled_find(&key, SEARCH_ALL, &sought);
+	if (packet_opens(p) && !(f && sampled_is_known(p, f))) {
+		sampled_open(p, &key, f, &sought, backend);
+		return true;
+	}
+	if (!f)
+		return true;
+	if (packet_opens(p)) {
+		f->client.bytes += p->bytes + p->more_bytes;
+		f->seen = tick_now();
+		return false;
+	}
+	sampled_request_seen(p, f);
 	return true;
 }
 
-/* A backend's packet of a sampled connection. */
-static __always_inline void sampled_reply(const struct frame *frame, const struct packet *p, __u32 service)
+/* The connection that a backend's packet is of, or NULL. */
+static __always_inline struct sampled_flow *sampled_of_reply(const struct packet *p, __u32 service, enum search search)
 {
 	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
 	struct sought sought;
-	struct sampled_flow *f = sampled_find(&key, &sought);
 
-	if (!f)
-		return;
+	return sampled_find(&key, search, &sought);
+}
+
+/* A backend's packet of a known connection. */
+static __always_inline void sampled_reply_seen(const struct frame *frame, const struct packet *p,
+					       struct sampled_flow *f)
+{
 	f->seen = tick_now();
 	f->server.bytes += p->bytes + p->more_bytes;
 	if (is_syn_ack(p) && !(f->flags & FLOW_REPLIED)) {

@@ -85,7 +85,7 @@ static __always_inline enum verdict reset_connection(const struct packet *p, con
 	bool first;
 
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &sought);
+	f = flow_find(&key, SEARCH_ALL, &sought);
 	first = f && !(__sync_fetch_and_or(&f->flags, over) & FLOW_DRAINED);
 	if (first)
 		f->drained = tick_now();
@@ -95,7 +95,7 @@ static __always_inline enum verdict reset_connection(const struct packet *p, con
 			__sync_fetch_and_or(&port->flags, over);
 	} else if (s->mode == FORWARD_DNAT) {
 		/* Counted like all that is measured: of the sample. */
-		sampled = sampled_find(&key, &sought);
+		sampled = sampled_find(&key, SEARCH_ALL, &sought);
 		first = sampled && !(__sync_fetch_and_or(&sampled->flags, over) & FLOW_DRAINED);
 	} else {
 		first = false; /* nothing is measured */
@@ -248,6 +248,7 @@ static __always_inline enum verdict reply_of(const struct frame *f, const struct
 					     __u32 *ret_backend)
 {
 	__u32 endpoint = origin->backend;
+	struct sampled_flow *sampled;
 	struct source_port *port;
 	struct service *s;
 	struct backend *b;
@@ -257,8 +258,11 @@ static __always_inline enum verdict reply_of(const struct frame *f, const struct
 		if (!b)
 			return VERDICT_PASS;
 		s = bpf_map_lookup_elem(&services, &(__u32){b->service});
-		if (s && !p->malformed && is_sampled(s, p, &p->destination, p->destination_port))
-			sampled_reply(f, p, b->service);
+		sampled = s && !p->malformed && is_sampled(s, p, &p->destination, p->destination_port)
+				  ? sampled_of_reply(p, b->service, SEARCH_ALL)
+				  : NULL;
+		if (sampled)
+			sampled_reply_seen(f, p, sampled);
 		if (!p->malformed && p->tcp_flags & TCP_RST)
 			tracked_reset(p, b->service, endpoint);
 		ret_flow->client = p->destination;

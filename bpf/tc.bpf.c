@@ -416,7 +416,7 @@ static __always_inline void flow_told(const struct packet *p, __u32 service)
 	struct flow *f;
 
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &sought);
+	f = flow_find(&key, SEARCH_ALL, &sought);
 	if (f)
 		__sync_fetch_and_or(&f->flags, FLOW_TOLD);
 }

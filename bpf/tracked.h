@@ -74,7 +74,7 @@ static __always_inline __u32 tracked_backend(const struct packet *p, const struc
 		return 0;
 	counters->flow_lookups++;
 	flow_key_of_request(p, service, &key);
-	f = flow_find(&key, &sought);
+	f = flow_find(&key, SEARCH_ALL, &sought);
 	if (f && p->protocol == IPPROTO_TCP && packet_opens(p) &&
 	    (f->flags & (FLOW_RESET | FLOW_CLIENT_FIN) || (is_half_open(&sought) && is_another_syn(p, &f->client)))) {
 		entry_free(&sought);
@@ -100,7 +100,7 @@ static __always_inline void tracked_reset(const struct packet *p, __u32 service,
 {
 	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
 	struct sought sought;
-	struct flow *f = flow_find(&key, &sought);
+	struct flow *f = flow_find(&key, SEARCH_ALL, &sought);
 	struct backend *b = f ? bpf_map_lookup_elem(&backends, &f->backend) : NULL;
 
 	if (b && b->endpoint == endpoint)

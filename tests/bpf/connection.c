@@ -158,14 +158,20 @@ bool connection_established(const struct connection *c, struct flow *ret)
 	return flow_established(c->fixture, &key, ret);
 }
 
-bool connection_port(const struct connection *c, struct source_port *ret)
+struct source_port_key connection_port_key(const struct connection *c)
 {
 	struct address source = address_of(source_of(c));
-	struct source_port_key key = {
+
+	return (struct source_port_key){
 		.endpoint = c->backend,
 		.source_fold = address_fold(&source),
 		.port = htons(c->source_port),
 	};
+}
+
+bool connection_port(const struct connection *c, struct source_port *ret)
+{
+	struct source_port_key key = connection_port_key(c);
 
 	return flow_port(c->fixture, &key, ret);
 }

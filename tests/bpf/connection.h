@@ -48,4 +48,6 @@ bool connection_half_open(const struct connection *c, struct flow *ret);
 bool connection_established(const struct connection *c, struct flow *ret);
 bool connection_port(const struct connection *c, struct source_port *ret);
 
+struct source_port_key connection_port_key(const struct connection *c);
+
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bucket.h"
 #include "connection.h"
 #include "flows.h"
 #include "hash.h"
@@ -69,6 +70,12 @@ static const struct step udp_steps[] = {
 	{.reply = true, .payload_bytes = 900, .hops = 9},
 };
 
+/* Others' entries, that leave a connection's but one free in each table: so far from its place, or none are there. */
+static struct {
+	__u32 distance[FLOW_TABLES];
+	bool namesakes; /* with the print of the connection's; ports have none */
+} crowd;
+
 /* What is kept and counted of a connection, without times. */
 struct kept {
 	enum outcome outcome[STEPS_MAX];
@@ -115,6 +122,45 @@ static void untag(struct frame *f)
 	f->bytes -= VLAN_BYTES;
 }
 
+static void crowd_table(struct fixture *f, enum flow_table table, const struct place *place)
+{
+	__u32 print = crowd.namesakes && table != FLOW_TABLE_PORTS ? place->print : ~place->print & TAG_PRINT;
+
+	if (crowd.distance[table])
+		flows_fill_but(f, table, (place->first + crowd.distance[table]) % BUCKET_ENTRIES, print);
+}
+
+static const char *client_of(__u32 service)
+{
+	return world_is_ipv6(service) ? CLIENT6 : CLIENT4;
+}
+
+static struct connection connection_of(struct fixture *f, __u32 service, __u32 backend)
+{
+	return (struct connection){.fixture = f,
+				   .service = service,
+				   .backend = backend,
+				   .client_port = CLIENT_PORT,
+				   .source_port = SOURCE_PORT};
+}
+
+static void crowd_in(struct fixture *f, __u32 service, __u32 backend)
+{
+	struct flow_key key = world_flow_key(service, client_of(service), CLIENT_PORT);
+	struct connection c = connection_of(f, service, backend);
+	const struct flow_layout *layout = f->flow_tables.layout;
+	struct source_port_key port = connection_port_key(&c);
+	__u64 hash = hash_flow(layout->secret, &key);
+	struct place place;
+
+	place = place_of(hash, layout->flow_buckets);
+	crowd_table(f, FLOW_TABLE_FLOWS, &place);
+	place = place_of(hash, layout->sampled_buckets);
+	crowd_table(f, FLOW_TABLE_SAMPLED, &place);
+	place = place_of(hash_source_port(&port), layout->port_buckets);
+	crowd_table(f, FLOW_TABLE_PORTS, &place);
+}
+
 static void forget_histogram_times(struct histogram *h)
 {
 	h->sum_ns = 0;
@@ -123,13 +169,8 @@ static void forget_histogram_times(struct histogram *h)
 
 static void keep(struct fixture *f, __u32 service, __u32 backend, struct kept *ret)
 {
-	const char *client = world_is_ipv6(service) ? CLIENT6 : CLIENT4;
-	struct flow_key key = world_flow_key(service, client, CLIENT_PORT);
-	struct connection c = {.fixture = f,
-			       .service = service,
-			       .backend = backend,
-			       .client_port = CLIENT_PORT,
-			       .source_port = SOURCE_PORT};
+	struct flow_key key = world_flow_key(service, client_of(service), CLIENT_PORT);
+	struct connection c = connection_of(f, service, backend);
 
 	connection_half_open(&c, &ret->half_open);
 	connection_established(&c, &ret->established);
@@ -157,6 +198,7 @@ static void run_steps(struct fixture *f, __u32 service, __u32 backend, const str
 
 	memset(ret, 0, sizeof(*ret));
 	fixture_reset(f);
+	crowd_in(f, service, backend);
 	for (size_t i = 0; i < count; i++) {
 		struct segment s = segment_of(service, backend, &steps[i]);
 
@@ -233,6 +275,39 @@ static void tracked_connections_fare_alike_in_every_mode(void **state)
 		world_track(*state, service, SECOND(service), service);
 		wrong += compare_ways(*state, service, SECOND(service));
 		world_settle(*state, service, service);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* Each table has its own distance, so that none is found by another one's number. */
+static void crowd_begin(__u32 distance, bool namesakes)
+{
+	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
+		crowd.distance[table] = (distance + 5 * table) % BUCKET_ENTRIES;
+	crowd.namesakes = namesakes;
+}
+
+static int crowd_end(void **state)
+{
+	memset(&crowd, 0, sizeof(crowd));
+	return world_teardown(state);
+}
+
+/* All entries but one are others', which may have the print of a connection's hash. */
+static void tracked_connections_in_a_crowd_fare_alike(void **state)
+{
+	static const __u32 distances[] = {1, 7, 8, 29};
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < sizeof(distances) / sizeof(*distances); i++) {
+		for (__u32 namesakes = 0; namesakes < 2; namesakes++) {
+			crowd_begin(distances[i], namesakes);
+			for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
+				world_track(*state, service, SECOND(service), service);
+				wrong += compare_ways(*state, service, SECOND(service));
+				world_settle(*state, service, service);
+			}
+		}
 	}
 	assert_int_equal(wrong, 0);
 }
@@ -325,25 +400,26 @@ static void put_part(struct fixture *f, __u32 part, int program)
 }
 
 /* Return: how many of the steps from @from were not forwarded without the whole way, once it had done those before. */
-static size_t short_of(struct fixture *f, __u32 service, size_t from, size_t to)
+static size_t short_of(struct fixture *f, __u32 service, __u32 backend, size_t from, size_t to)
 {
 	static struct kept kept;
 	size_t wrong = 0;
 	struct frame in;
 	int part[2];
 
-	run_steps(f, service, service, tcp_steps, from, false, &kept);
+	run_steps(f, service, backend, tcp_steps, from, false, &kept);
 	for (__u32 i = 0; i < 2; i++)
 		part[i] = take_part(f, i);
 	for (size_t i = from; i < to; i++) {
-		struct segment s = segment_of(service, service, &tcp_steps[i]);
+		struct segment s = segment_of(service, backend, &tcp_steps[i]);
 
 		if (tcp_steps[i].reply && !replies_come_by(service))
 			continue;
 		frame_build(&s, &in);
 		if (fixture_run(f, &in, &kept.out[i]) == SENT)
 			continue;
-		fprintf(stderr, "service %u: step %zu took the whole way\n", service, i);
+		if (!crowd.namesakes)
+			fprintf(stderr, "service %u: step %zu took the whole way\n", service, i);
 		wrong++;
 	}
 	for (__u32 i = 0; i < 2; i++)
@@ -357,8 +433,34 @@ static void what_is_within_a_connection_takes_the_short_way(void **state)
 
 	for (__u32 service = NAT4_TCP; service <= WORLD_LAST; service = world_next(service))
 		if (!world_is_udp(service))
-			wrong += short_of(*state, service, 3, 13);
+			wrong += short_of(*state, service, service, 3, 13);
 	assert_int_equal(wrong, 0);
+}
+
+/* That it needs no function to find them, and none of the other programs. */
+static void what_is_far_from_its_place_takes_the_short_way(void **state)
+{
+	size_t wrong = 0;
+
+	for (__u32 distance = 1; distance < BUCKET_ENTRIES; distance += 7) {
+		crowd_begin(distance, false);
+		for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
+			wrong += short_of(*state, service, service, 3, 13);
+			world_track(*state, service, SECOND(service), service);
+			wrong += short_of(*state, service, SECOND(service), 3, 13);
+			world_settle(*state, service, service);
+		}
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* But not who may be somebody else at first sight. */
+static void who_shares_a_print_takes_the_whole_way(void **state)
+{
+	for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
+		crowd_begin(8, true);
+		assert_int_not_equal(short_of(*state, service, service, 3, 13), 0);
+	}
 }
 
 /* The text of an IPv4 address, not its own, whose end with the same port and protocol has the same place. */
@@ -393,6 +495,7 @@ int main(void)
 						world_teardown),
 		cmocka_unit_test_setup_teardown(tracked_connections_fare_alike_in_every_mode, world_setup,
 						world_teardown),
+		cmocka_unit_test_setup_teardown(tracked_connections_in_a_crowd_fare_alike, world_setup, crowd_end),
 		cmocka_unit_test_setup_teardown(connections_that_are_not_measured_fare_alike, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(connections_of_clients_with_affinity_fare_alike, world_setup,
@@ -405,6 +508,8 @@ int main(void)
 						world_teardown),
 		cmocka_unit_test_setup_teardown(what_is_within_a_connection_takes_the_short_way, world_setup,
 						world_teardown),
+		cmocka_unit_test_setup_teardown(what_is_far_from_its_place_takes_the_short_way, world_setup, crowd_end),
+		cmocka_unit_test_setup_teardown(who_shares_a_print_takes_the_whole_way, world_setup, crowd_end),
 	};
 
 	fixture_hook = HOOK_XDP;

@@ -68,7 +68,7 @@ static bool put(struct worker *w, const struct flow_key *key, uint32_t backend, 
 {
 	struct place place;
 	struct flow_bucket *b = bucket_of(w->world, key, &place);
-	uint32_t at = bucket_take(&b->tags, place.first, any_free(&b->tags), place.print, w->taken++);
+	uint32_t at = bucket_take(&b->tags, place.first, any_free(&b->tags), tag_writing(place.print, w->taken++));
 	struct flow_entry *entry = &b->entry[within(at)];
 
 	if (at == BUCKET_NONE)
@@ -147,7 +147,8 @@ static void *take_prints(void *context)
 
 	for (uint32_t i = 0; i < ROUNDS; i++) {
 		uint32_t print = next_random(w) % PRINTS;
-		uint32_t at = bucket_take(tags, next_random(w) % BUCKET_ENTRIES, any_free(tags), print << 16, i);
+		uint32_t at =
+			bucket_take(tags, next_random(w) % BUCKET_ENTRIES, any_free(tags), tag_writing(print << 16, i));
 
 		if (at == BUCKET_NONE)
 			continue;
@@ -256,11 +257,80 @@ static void a_print_has_one_owner_however_many_threads_want_it(void **state)
 	world_free(world);
 }
 
+/* How far an entry is behind a place, in a circle of all places. */
+static uint32_t distance(uint32_t first, uint32_t at)
+{
+	return (at + BUCKET_PLACES - first) % BUCKET_PLACES;
+}
+
+static void fill_at_random(struct worker *w, struct bucket_tags *tags)
+{
+	uint32_t fullness = next_random(w) % 100;
+
+	for (uint32_t at = 0; at < BUCKET_ENTRIES; at++) {
+		uint32_t state = next_random(w) & 1 ? TAG_USED : TAG_USED | TAG_KEPT;
+
+		if (next_random(w) % 8 == 0)
+			state = TAG_WRITTEN;
+		tags->tag[at] = next_random(w) % 100 < fullness ? state | next_random(w) % PRINTS << 16 : 0;
+	}
+}
+
+static void the_nearest_entry_with_a_print_is_found(void **state)
+{
+	struct worker w = {.random = 1};
+	struct bucket_tags tags = {};
+
+	(void)state;
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		struct place place = {.first = i % BUCKET_ENTRIES, .print = (next_random(&w) % PRINTS) << 16};
+		uint32_t nearest = BUCKET_PLACES, found;
+
+		fill_at_random(&w, &tags);
+		for (uint32_t at = 0; at < BUCKET_ENTRIES; at++)
+			if (tags.tag[at] & TAG_USED && (tags.tag[at] & TAG_PRINT) == place.print &&
+			    distance(place.first, at) < nearest)
+				nearest = distance(place.first, at);
+		found = bucket_nearest(&tags, &place);
+		assert_true(found < BUCKET_PLACES);
+		if (nearest == BUCKET_PLACES)
+			assert_false(tag_may_be(tags.tag[found], place.print));
+		else
+			assert_int_equal(distance(place.first, found), nearest);
+	}
+}
+
+static void the_nearest_free_entry_is_taken_and_nobody_makes_room_while_one_is_free(void **state)
+{
+	struct worker w = {.random = 2};
+	struct bucket_tags tags = {};
+
+	(void)state;
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		uint32_t first = i % BUCKET_ENTRIES, nearest = BUCKET_PLACES, free, taken;
+
+		fill_at_random(&w, &tags);
+		for (uint32_t at = 0; at < BUCKET_ENTRIES; at++)
+			if (!tags.tag[at] && distance(first, at) < nearest)
+				nearest = distance(first, at);
+		free = any_free(&tags);
+		taken = bucket_take(&tags, first, free, tag_writing(0, i));
+		if (nearest < BUCKET_NEAR)
+			assert_int_equal(distance(first, taken), nearest);
+		else if (nearest < BUCKET_PLACES)
+			assert_int_equal(taken, free);
+		else
+			assert_true(taken == BUCKET_NONE || taken & BUCKET_EVICTED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kept_flows_stay_and_are_found_while_threads_take_and_free),
 		cmocka_unit_test(a_print_has_one_owner_however_many_threads_want_it),
+		cmocka_unit_test(the_nearest_entry_with_a_print_is_found),
+		cmocka_unit_test(the_nearest_free_entry_is_taken_and_nobody_makes_room_while_one_is_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
