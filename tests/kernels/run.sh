@@ -8,7 +8,7 @@
 # crashed or hung, and then shows its console.
 #
 # KERNELS_ACCEL=kvm   where virtual machines work; software emulation (tcg) works everywhere, and takes minutes
-# KERNELS_LIMIT_S=N   seconds after which the guest has hung (2400)
+# KERNELS_LIMIT_S=N   seconds after which the guest has hung (3600)
 # KERNELS_CACHE=DIR   where the kernel is kept
 set -eu
 
@@ -69,7 +69,7 @@ cards()
 boot()
 {
 	# shellcheck disable=SC2046 # several words
-	timeout --foreground -k 5 "${KERNELS_LIMIT_S:-2400}" qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m 2048 \
+	timeout --foreground -k 5 "${KERNELS_LIMIT_S:-3600}" qemu-system-x86_64 -accel "$accel" -cpu max -smp 2 -m 2048 \
 		-nodefaults -no-user-config -display none -no-reboot -serial "file:$work/console" -serial "file:$work/said" \
 		-kernel "$kernel/vmlinuz" -initrd "$work/initramfs" -append "console=ttyS0 panic=-1 mitigations=off" \
 		-fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap \
