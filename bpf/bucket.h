@@ -5,14 +5,14 @@
 /*
  * Hash tables whose entries lie side by side and never move: a bucket is a row of entries, and of tags for them. An
  * entry is found by its tag, which holds some bits of its key's hash (as in the tables that Abseil calls Swiss), and
- * nearly always is the first one that is looked at, so that a packet waits for memory once. Whoever wants an entry
- * takes it by compare-and-swap of its tag; nothing is locked. Shared by the programs and the daemon, which has the
- * tables mapped. Needs abi.h, nothing else.
+ * most often is the first one that is looked at, so that a packet waits for memory once. Whoever wants an entry takes
+ * it by compare-and-swap of its tag; nothing is locked. Shared by the programs and the daemon, which has the tables
+ * mapped. Needs abi.h, nothing else.
  */
 #include "abi.h"
 
 #define BUCKET_CHOICES 8U /* entries among which the oldest makes room (as Redis has it: approximated LRU) */
-#define BUCKET_NEAR 8U    /* entries, from the first one on, that are near a key's place */
+#define BUCKET_NEAR 8U    /* places, from the first one on, where a new entry is put if one of them is free */
 
 /*
  * What is looked at for a key: the nearest entry with its print, which nearly always is the key's, or all of them. The
@@ -86,18 +86,17 @@ static inline __attribute__((always_inline)) _Bool tag_may_go(__u32 tag)
 	return (tag & (TAG_USED | TAG_KEPT)) == TAG_USED;
 }
 
-/* The nearest entry that may be the one with that print. Return: its number; BUCKET_ENTRIES and above: there is none.
- */
+/* The nearest entry that may be the one with that print. Return: its number; where there is none, another place's. */
 static inline __attribute__((always_inline)) __u32 bucket_nearest(const struct bucket_tags *tags,
 								  const struct place *place)
 {
-	__u64 at = BUCKET_ENTRIES;
+	__u64 at = within(place->first);
 
-	for (__u32 i = 0; i < BUCKET_PLACES; i++) {
+	for (__u32 i = 1; i <= BUCKET_PLACES; i++) {
 		asm volatile("" : "+r"(i)); /* else clang unrolls it */
-		at = within(place->first + i);
 		if (tag_may_be(*(const volatile __u32 *)&tags->tag[at], place->print))
 			break;
+		at = within(place->first + i);
 	}
 	return at;
 }
@@ -129,11 +128,10 @@ static inline __attribute__((always_inline)) _Bool tag_swap(__u32 *tag, __u32 wa
 
 /*
  * Which of a few entries from @first on is free, or has not been kept and was seen least recently: of as many as these,
- * it nearly is the least recent of all. Without branches: the verifier would follow each of them as often as there are
- * entries. Return: its number, or BUCKET_ENTRIES: all of them are kept.
+ * it nearly is the least recent of all. @now: a tag of this moment. Without branches: the verifier would follow each of
+ * them as often as there are entries. Return: its number, or BUCKET_ENTRIES: all of them are kept.
  */
-static inline __attribute__((always_inline)) __u32 bucket_oldest(const struct bucket_tags *tags, __u32 first,
-								 __u32 moment)
+static inline __attribute__((always_inline)) __u32 bucket_oldest(const struct bucket_tags *tags, __u32 first, __u32 now)
 {
 	__s64 oldest = BUCKET_ENTRIES;
 
@@ -142,7 +140,7 @@ static inline __attribute__((always_inline)) __u32 bucket_oldest(const struct bu
 		__u32 tag = *(const volatile __u32 *)&tags->tag[at];
 		__s64 is_free = where_negative((__s64)tag - 1);
 		__s64 not_kept = where_negative((__s64)((tag & (TAG_USED | TAG_KEPT)) ^ TAG_USED) - 1);
-		__s64 age = (moment - tag) & TAG_MOMENT;
+		__s64 age = (now - tag) & TAG_MOMENT;
 
 		age &= where_negative(age - TAG_MOMENT / 2); /* else it was seen a moment ahead, by another clock */
 		age = ((age + 1) | (is_free & (TAG_MOMENT + 2))) << 8 | (__s64)at;
@@ -176,9 +174,11 @@ static inline __attribute__((always_inline)) _Bool bucket_is_alone(const struct 
 static inline __attribute__((always_inline)) __u32 bucket_take(struct bucket_tags *tags, __u32 first, __u32 free,
 							       __u32 writing)
 {
-	__u32 oldest = BUCKET_ENTRIES, *tag, was;
+	__u32 oldest = BUCKET_ENTRIES, near, *tag, was;
 
-	free = bucket_free_near(tags, first, free);
+	near = bucket_free_near(tags, first, free);
+	if (near < BUCKET_ENTRIES && tag_swap(&tags->tag[within(near)], 0, writing))
+		return near;
 	if (free < BUCKET_ENTRIES && tag_swap(&tags->tag[within(free)], 0, writing))
 		return free;
 	for (__u32 i = 0; i < BUCKET_PLACES; i += BUCKET_CHOICES) {

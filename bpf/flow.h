@@ -34,9 +34,10 @@ static __always_inline void flow_key_of_request(const struct packet *p, __u32 se
 /* Where an entry was looked for. */
 struct sought {
 	struct place place;
-	__u32 free; /* an entry that was free then, or none; or the one that was found, should it be freed */
-	__u32 was;  /* found: its tag then, */
-	__u32 *tag; /* and where that is */
+	__u32 free;    /* an entry that was free then, or none; or the one that was found, should it be freed */
+	bool doubtful; /* not found: the one that was looked at has the same print, so that it may be another one */
+	__u32 was;     /* found: its tag then, */
+	__u32 *tag;    /* and where that is */
 };
 
 static __always_inline bool is_half_open(const struct sought *found)
@@ -128,7 +129,8 @@ static __always_inline struct flow *flow_find(const struct flow_key *key, enum s
 	if (!b)
 		return NULL;
 	at = search == SEARCH_NEAREST ? bucket_nearest(&b->tags, &ret->place) : ret->place.first;
-	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key)) {
+	ret->doubtful = tag_may_be(b->tags.tag[within(at)], ret->place.print);
+	if (!ret->doubtful || !flow_key_same(&b->entry[within(at)].key, key)) {
 		if (search == SEARCH_NEAREST)
 			return NULL;
 		at = flow_search(b, key, ret->place.print);

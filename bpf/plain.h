@@ -162,16 +162,21 @@ static __always_inline __u32 plain_nat(const struct frame *f, const struct packe
 	return flow->backend;
 }
 
-/* What is measured of a packet's connection, or NULL: it begins or ends, or is not found at once. */
-static __always_inline struct sampled_flow *plain_sampled(const struct packet *p, __u32 service)
+/* @ret: what a connection is measured by, or NULL. Return: false: that takes the whole way to find out. */
+static __always_inline bool plain_sampled(const struct flow_key *key, struct sampled_flow **ret)
 {
-	struct flow_key key;
 	struct sought sought;
 
-	if (!plain_is_within(p))
-		return NULL;
+	*ret = sampled_find(key, SEARCH_NEAREST, &sought);
+	return *ret || !sought.doubtful;
+}
+
+static __always_inline bool plain_sampled_request(const struct packet *p, __u32 service, struct sampled_flow **ret)
+{
+	struct flow_key key;
+
 	flow_key_of_request(p, service, &key);
-	return sampled_find(&key, SEARCH_NEAREST, &sought);
+	return plain_is_within(p) && plain_sampled(&key, ret);
 }
 
 /* Where the packet's slot, or its flow, sends it. Return: a backend, or 0: the whole way. */
@@ -190,11 +195,9 @@ static __always_inline __u32 plain_backend(const struct frame *f, const struct p
 	ret->hash = hash;
 	ret->tuple.source = p->source;
 	ret->tuple.source_port = p->source_port;
-	if (mode == FORWARD_DNAT && p->protocol == IPPROTO_TCP && !(own & s->measure_mask)) {
-		ret_traces->sampled = plain_sampled(p, ret->service);
-		if (!ret_traces->sampled)
-			return 0;
-	}
+	if (mode == FORWARD_DNAT && p->protocol == IPPROTO_TCP && !(own & s->measure_mask) &&
+	    !plain_sampled_request(p, ret->service, &ret_traces->sampled))
+		return 0;
 	if (!(entry & SLOT_TRACKED)) {
 		ret->opened = p->protocol == IPPROTO_TCP && packet_opens(p);
 		return entry & SLOT_BACKEND;

@@ -35,11 +35,11 @@ static __always_inline bool plain_nat_client(const struct packet *p, __u32 endpo
 static __always_inline bool plain_dnat_client(const struct packet *p, const struct service *s, __u32 service,
 					      __u32 endpoint, struct plain_client *ret)
 {
-	if (s && is_sampled(s, p, &p->destination, p->destination_port)) {
-		ret->sampled = sampled_of_reply(p, service, SEARCH_NEAREST);
-		if (!ret->sampled)
-			return false;
-	}
+	struct flow_key key;
+
+	sampled_key_of_reply(p, service, &key);
+	if (s && is_sampled(s, p, &p->destination, p->destination_port) && !plain_sampled(&key, &ret->sampled))
+		return false;
 	ret->address = p->destination;
 	ret->client_port = p->destination_port;
 	ret->service = service;

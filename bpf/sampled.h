@@ -52,11 +52,12 @@ static __always_inline struct sampled_flow *sampled_find(const struct flow_key *
 	if (!b)
 		return NULL;
 	at = search == SEARCH_NEAREST ? bucket_nearest(&b->tags, &ret->place) : ret->place.first;
-	if (!tag_may_be(b->tags.tag[within(at)], ret->place.print) || !flow_key_same(&b->entry[within(at)].key, key)) {
-		if (search == SEARCH_NEAREST)
-			return NULL;
-		at = sampled_search(b, key, ret->place.print);
-	}
+	ret->doubtful = tag_may_be(b->tags.tag[within(at)], ret->place.print);
+	if (ret->doubtful && flow_key_same(&b->entry[within(at)].key, key))
+		return &b->entry[within(at)].flow;
+	if (search == SEARCH_NEAREST)
+		return NULL;
+	at = sampled_search(b, key, ret->place.print);
 	if (at < BUCKET_ENTRIES)
 		return &b->entry[within(at)].flow;
 	ret->free = at - BUCKET_ENTRIES;
@@ -196,13 +197,21 @@ static __always_inline bool sampled_request(const struct packet *p, __u32 servic
 	return true;
 }
 
-/* The connection that a backend's packet is of, or NULL. */
-static __always_inline struct sampled_flow *sampled_of_reply(const struct packet *p, __u32 service, enum search search)
+static __always_inline void sampled_key_of_reply(const struct packet *p, __u32 service, struct flow_key *ret)
 {
-	struct flow_key key = {.client = p->destination, .port = p->destination_port, .service = service};
+	ret->client = p->destination;
+	ret->port = p->destination_port;
+	ret->service = service;
+}
+
+/* The connection that a backend's packet is of, or NULL. */
+static __always_inline struct sampled_flow *sampled_of_reply(const struct packet *p, __u32 service)
+{
+	struct flow_key key;
 	struct sought sought;
 
-	return sampled_find(&key, search, &sought);
+	sampled_key_of_reply(p, service, &key);
+	return sampled_find(&key, SEARCH_ALL, &sought);
 }
 
 /* A backend's packet of a known connection. */

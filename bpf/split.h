@@ -259,7 +259,7 @@ static __always_inline enum verdict reply_of(const struct frame *f, const struct
 			return VERDICT_PASS;
 		s = bpf_map_lookup_elem(&services, &(__u32){b->service});
 		sampled = s && !p->malformed && is_sampled(s, p, &p->destination, p->destination_port)
-				  ? sampled_of_reply(p, b->service, SEARCH_ALL)
+				  ? sampled_of_reply(p, b->service)
 				  : NULL;
 		if (sampled)
 			sampled_reply_seen(f, p, sampled);

@@ -160,24 +160,29 @@ void flow_port_remove(struct fixture *f, const struct source_port_key *key)
 	assert_true(flow_tables_remove(&f->flow_tables, &copy));
 }
 
-static void fill_bucket(const struct fixture *f, enum flow_table table, __u32 bucket, __u32 count, __u32 but,
-			__u32 print)
-{
-	struct bucket_tags *tags = flow_table_tags(&f->flow_tables, table, bucket);
-
-	for (__u32 at = 0; at < count; at++)
-		if (at != but)
-			tags->tag[at] = TAG_USED | TAG_KEPT | print;
-}
-
 void flows_fill(const struct fixture *f, enum flow_table table, __u32 count)
 {
 	for (__u32 bucket = 0; bucket < flow_table_buckets(&f->flow_tables, table); bucket++)
-		fill_bucket(f, table, bucket, count, BUCKET_ENTRIES, 0);
+		for (__u32 at = 0; at < count; at++)
+			flow_table_tags(&f->flow_tables, table, bucket)->tag[at] = TAG_USED | TAG_KEPT;
 }
 
-void flows_fill_but(const struct fixture *f, enum flow_table table, __u32 free, __u32 print)
+static void copy_entry(const struct fixture *f, enum flow_table table, __u32 bucket, __u32 at, const void *entry)
 {
-	for (__u32 bucket = 0; bucket < flow_table_buckets(&f->flow_tables, table); bucket++)
-		fill_bucket(f, table, bucket, BUCKET_ENTRIES, free, print);
+	char *first = flow_table_entry(&f->flow_tables, table, bucket, 0);
+	char *to = flow_table_entry(&f->flow_tables, table, bucket, at);
+
+	memcpy(to, entry, (char *)flow_table_entry(&f->flow_tables, table, bucket, 1) - first);
+}
+
+void flows_fill_but(const struct fixture *f, enum flow_table table, __u32 free, __u32 print, const void *other)
+{
+	for (__u32 bucket = 0; bucket < flow_table_buckets(&f->flow_tables, table); bucket++) {
+		for (__u32 at = 0; at < BUCKET_ENTRIES; at++) {
+			if (at == free)
+				continue;
+			copy_entry(f, table, bucket, at, other);
+			flow_table_tags(&f->flow_tables, table, bucket)->tag[at] = TAG_USED | TAG_KEPT | print;
+		}
+	}
 }

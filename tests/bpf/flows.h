@@ -20,7 +20,7 @@ void flow_port_remove(struct fixture *f, const struct source_port_key *key);
 
 /* Others' entries, that nothing evicts: so many in each bucket of a table. */
 void flows_fill(const struct fixture *f, enum flow_table table, __u32 count);
-/* The same in all entries but one, whose tags have that print of a hash. */
-void flows_fill_but(const struct fixture *f, enum flow_table table, __u32 free, __u32 print);
+/* The same in all entries but one: copies of @other, an entry of the table's kind, with that print of a hash. */
+void flows_fill_but(const struct fixture *f, enum flow_table table, __u32 free, __u32 print, const void *other);
 
 #endif

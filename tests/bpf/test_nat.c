@@ -7,10 +7,13 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <linux/types.h>
 #include <stdio.h>
 
+#include "bucket.h"
 #include "connection.h"
 #include "flows.h"
+#include "hash.h"
 
 static struct connection connection_of(void **state, __u32 service)
 {
@@ -373,6 +376,33 @@ static void a_flow_whose_port_was_swept_is_unknown(void **state)
 	client_sends(&c, SYN, 0);
 }
 
+static struct place port_place_of(const struct connection *c)
+{
+	struct source_port_key key = connection_port_key(c);
+
+	return place_of(hash_source_port(&key), c->fixture->flow_tables.layout->port_buckets);
+}
+
+/* Of two ports in one bucket, the tag of one may be the other's as well. */
+static void a_reply_to_a_port_with_another_one_s_print_is_nobody_s(void **state)
+{
+	struct connection c = connection_of(state, NAT4_TCP), stranger;
+	struct bucket_tags *tags;
+	struct segment reply;
+
+	connection_open(&c);
+	stranger = c;
+	do
+		stranger.source_port++;
+	while (port_place_of(&stranger).bucket != port_place_of(&c).bucket);
+	tags = flow_table_tags(&c.fixture->flow_tables, FLOW_TABLE_PORTS, port_place_of(&c).bucket);
+	for (__u32 at = 0; at < BUCKET_ENTRIES; at++)
+		if (tags->tag[at])
+			tags->tag[at] = (tags->tag[at] & ~TAG_PRINT) | port_place_of(&stranger).print;
+	reply = connection_reply(&stranger, ACK);
+	assert_true(world_becomes(c.fixture, "a stranger's reply", &reply, PASSED, NULL));
+}
+
 static void a_flow_stays_with_its_backend_when_the_table_changes(void **state)
 {
 	struct connection old = connection_of(state, NAT4_TCP);
@@ -477,6 +507,7 @@ int main(void)
 		TEST(a_blind_reset_ends_no_flow),
 		TEST(a_late_end_of_an_old_connection_leaves_its_successor_alone),
 		TEST(a_flow_whose_port_was_swept_is_unknown),
+		TEST(a_reply_to_a_port_with_another_one_s_print_is_nobody_s),
 		TEST(a_flow_stays_with_its_backend_when_the_table_changes),
 		TEST(an_opening_whose_first_packet_was_dropped_counts_when_it_gets_through),
 		TEST_OWN_WORLD(a_flood_of_syns_evicts_no_established_flow),

@@ -24,6 +24,9 @@
 #define STEPS_MAX 32
 #define CLIENT_AT 1000U /* where both sides' sequence numbers begin */
 #define SERVER_AT 5000U
+#define OPENED 3   /* the first of tcp_steps that is within the connection, */
+#define ENDING 13  /* and the one after the last; */
+#define REQUESTS 5 /* those between that the client sends */
 #define OK_LINE "HTTP/1.1 200 OK\r\n\r\n"
 
 struct step {
@@ -122,14 +125,6 @@ static void untag(struct frame *f)
 	f->bytes -= VLAN_BYTES;
 }
 
-static void crowd_table(struct fixture *f, enum flow_table table, const struct place *place)
-{
-	__u32 print = crowd.namesakes && table != FLOW_TABLE_PORTS ? place->print : ~place->print & TAG_PRINT;
-
-	if (crowd.distance[table])
-		flows_fill_but(f, table, (place->first + crowd.distance[table]) % BUCKET_ENTRIES, print);
-}
-
 static const char *client_of(__u32 service)
 {
 	return world_is_ipv6(service) ? CLIENT6 : CLIENT4;
@@ -144,21 +139,35 @@ static struct connection connection_of(struct fixture *f, __u32 service, __u32 b
 				   .source_port = SOURCE_PORT};
 }
 
+static void crowd_table(struct fixture *f, enum flow_table table, const struct place *place, const void *other)
+{
+	__u32 print = crowd.namesakes && table != FLOW_TABLE_PORTS ? place->print : ~place->print & TAG_PRINT;
+
+	if (crowd.distance[table])
+		flows_fill_but(f, table, (place->first + crowd.distance[table]) % BUCKET_ENTRIES, print, other);
+}
+
+/* Another client's, who is at the third backend: whoever is taken for it goes there. */
 static void crowd_in(struct fixture *f, __u32 service, __u32 backend)
 {
 	struct flow_key key = world_flow_key(service, client_of(service), CLIENT_PORT);
+	struct flow_key other = world_flow_key(service, client_of(service), CLIENT_PORT + 1);
+	struct flow_entry flow = {.key = other, .flow = {.backend = THIRD(service), .source_port = htons(999)}};
+	struct sampled_entry sampled = {.key = other, .flow = {.backend = THIRD(service)}};
+	struct source_port port = {.flow = other, .backend = THIRD(service), .port = htons(999)};
 	struct connection c = connection_of(f, service, backend);
 	const struct flow_layout *layout = f->flow_tables.layout;
-	struct source_port_key port = connection_port_key(&c);
+	struct source_port_key port_key = connection_port_key(&c);
 	__u64 hash = hash_flow(layout->secret, &key);
 	struct place place;
 
+	flow.flow.source = port.source = world_is_ipv6(service) ? SOURCE6 : SOURCE4;
 	place = place_of(hash, layout->flow_buckets);
-	crowd_table(f, FLOW_TABLE_FLOWS, &place);
+	crowd_table(f, FLOW_TABLE_FLOWS, &place, &flow);
 	place = place_of(hash, layout->sampled_buckets);
-	crowd_table(f, FLOW_TABLE_SAMPLED, &place);
-	place = place_of(hash_source_port(&port), layout->port_buckets);
-	crowd_table(f, FLOW_TABLE_PORTS, &place);
+	crowd_table(f, FLOW_TABLE_SAMPLED, &place, &sampled);
+	place = place_of(hash_source_port(&port_key), layout->port_buckets);
+	crowd_table(f, FLOW_TABLE_PORTS, &place, &port);
 }
 
 static void forget_histogram_times(struct histogram *h)
@@ -279,11 +288,11 @@ static void tracked_connections_fare_alike_in_every_mode(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* Each table has its own distance, so that none is found by another one's number. */
+/* Each table has its own distance, so that none is found by another one's number; 0: there is no crowd. */
 static void crowd_begin(__u32 distance, bool namesakes)
 {
 	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
-		crowd.distance[table] = (distance + 5 * table) % BUCKET_ENTRIES;
+		crowd.distance[table] = distance ? (distance + 5 * table) % BUCKET_ENTRIES : 0;
 	crowd.namesakes = namesakes;
 }
 
@@ -293,21 +302,34 @@ static int crowd_end(void **state)
 	return world_teardown(state);
 }
 
+/* On either way, and after each step, as if it was alone. */
+static size_t compare_with_crowd(struct fixture *f, __u32 service, __u32 backend, __u32 distance, bool namesakes)
+{
+	static struct kept alone, plain, whole;
+	size_t count = sizeof(tcp_steps) / sizeof(*tcp_steps), wrong = 0;
+
+	for (size_t i = 1; i <= count; i++) {
+		crowd_begin(0, false);
+		run_steps(f, service, backend, tcp_steps, i, false, &alone);
+		crowd_begin(distance, namesakes);
+		run_steps(f, service, backend, tcp_steps, i, false, &plain);
+		run_steps(f, service, backend, tcp_steps, i, true, &whole);
+		wrong += !same(service, i, &alone, &plain) || !same(service, i, &alone, &whole);
+	}
+	return wrong;
+}
+
 /* All entries but one are others', which may have the print of a connection's hash. */
-static void tracked_connections_in_a_crowd_fare_alike(void **state)
+static void tracked_connections_in_a_crowd_fare_as_if_alone(void **state)
 {
 	static const __u32 distances[] = {1, 7, 8, 29};
 	size_t wrong = 0;
 
-	for (size_t i = 0; i < sizeof(distances) / sizeof(*distances); i++) {
-		for (__u32 namesakes = 0; namesakes < 2; namesakes++) {
-			crowd_begin(distances[i], namesakes);
-			for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
-				world_track(*state, service, SECOND(service), service);
-				wrong += compare_ways(*state, service, SECOND(service));
-				world_settle(*state, service, service);
-			}
-		}
+	for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
+		world_track(*state, service, SECOND(service), service);
+		for (size_t i = 0; i < 2 * sizeof(distances) / sizeof(*distances); i++)
+			wrong += compare_with_crowd(*state, service, SECOND(service), distances[i / 2], i & 1);
+		world_settle(*state, service, service);
 	}
 	assert_int_equal(wrong, 0);
 }
@@ -399,18 +421,19 @@ static void put_part(struct fixture *f, __u32 part, int program)
 	close(program);
 }
 
-/* Return: how many of the steps from @from were not forwarded without the whole way, once it had done those before. */
-static size_t short_of(struct fixture *f, __u32 service, __u32 backend, size_t from, size_t to)
+/* Return: how many of the steps of tcp_steps that are within a connection were not forwarded without the whole way,
+ * once that had done the first @seen ones. */
+static size_t short_of(struct fixture *f, __u32 service, __u32 backend, size_t seen)
 {
 	static struct kept kept;
 	size_t wrong = 0;
 	struct frame in;
 	int part[2];
 
-	run_steps(f, service, backend, tcp_steps, from, false, &kept);
+	run_steps(f, service, backend, tcp_steps, seen, false, &kept);
 	for (__u32 i = 0; i < 2; i++)
 		part[i] = take_part(f, i);
-	for (size_t i = from; i < to; i++) {
+	for (size_t i = OPENED; i < ENDING; i++) {
 		struct segment s = segment_of(service, backend, &tcp_steps[i]);
 
 		if (tcp_steps[i].reply && !replies_come_by(service))
@@ -433,7 +456,7 @@ static void what_is_within_a_connection_takes_the_short_way(void **state)
 
 	for (__u32 service = NAT4_TCP; service <= WORLD_LAST; service = world_next(service))
 		if (!world_is_udp(service))
-			wrong += short_of(*state, service, service, 3, 13);
+			wrong += short_of(*state, service, service, OPENED);
 	assert_int_equal(wrong, 0);
 }
 
@@ -445,22 +468,32 @@ static void what_is_far_from_its_place_takes_the_short_way(void **state)
 	for (__u32 distance = 1; distance < BUCKET_ENTRIES; distance += 7) {
 		crowd_begin(distance, false);
 		for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
-			wrong += short_of(*state, service, service, 3, 13);
+			wrong += short_of(*state, service, service, OPENED);
 			world_track(*state, service, SECOND(service), service);
-			wrong += short_of(*state, service, SECOND(service), 3, 13);
+			wrong += short_of(*state, service, SECOND(service), OPENED);
 			world_settle(*state, service, service);
 		}
 	}
 	assert_int_equal(wrong, 0);
 }
 
-/* But not who may be somebody else at first sight. */
+/* But not who may be somebody else at first sight: in nat requests, as ports have a print each, in dnat whatever is
+ * measured. */
 static void who_shares_a_print_takes_the_whole_way(void **state)
 {
+	crowd_begin(8, true);
 	for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
-		crowd_begin(8, true);
-		assert_int_not_equal(short_of(*state, service, service, 3, 13), 0);
+		size_t whole = short_of(*state, service, service, OPENED);
+
+		assert_int_equal(whole, world_mode(service) == FORWARD_NAT ? REQUESTS : ENDING - OPENED);
 	}
+}
+
+static void who_is_measured_and_was_not_seen_to_open_takes_the_short_way(void **state)
+{
+	size_t wrong = short_of(*state, DNAT4_TCP, DNAT4_TCP, 0) + short_of(*state, DNAT6_TCP, DNAT6_TCP, 0);
+
+	assert_int_equal(wrong, 0);
 }
 
 /* The text of an IPv4 address, not its own, whose end with the same port and protocol has the same place. */
@@ -495,7 +528,8 @@ int main(void)
 						world_teardown),
 		cmocka_unit_test_setup_teardown(tracked_connections_fare_alike_in_every_mode, world_setup,
 						world_teardown),
-		cmocka_unit_test_setup_teardown(tracked_connections_in_a_crowd_fare_alike, world_setup, crowd_end),
+		cmocka_unit_test_setup_teardown(tracked_connections_in_a_crowd_fare_as_if_alone, world_setup,
+						crowd_end),
 		cmocka_unit_test_setup_teardown(connections_that_are_not_measured_fare_alike, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(connections_of_clients_with_affinity_fare_alike, world_setup,
@@ -510,6 +544,8 @@ int main(void)
 						world_teardown),
 		cmocka_unit_test_setup_teardown(what_is_far_from_its_place_takes_the_short_way, world_setup, crowd_end),
 		cmocka_unit_test_setup_teardown(who_shares_a_print_takes_the_whole_way, world_setup, crowd_end),
+		cmocka_unit_test_setup_teardown(who_is_measured_and_was_not_seen_to_open_takes_the_short_way,
+						world_setup, world_teardown),
 	};
 
 	fixture_hook = HOOK_XDP;
