@@ -19,6 +19,7 @@
 #include "connection.h"
 #include "flows.h"
 #include "hash.h"
+#include "util.h"
 
 #define TAG_AT 12
 #define STEPS_MAX 32
@@ -65,6 +66,15 @@ static const struct step tcp_steps[] = {
 	{.flags = RST, .at = 323},
 };
 
+/* Another one, which its server ends. */
+static const struct step refused_steps[] = {
+	{.flags = SYN},
+	{.reply = true, .flags = SYN | ACK, .acknowledged = 1},
+	{.flags = ACK, .at = 1, .acknowledged = 1, .payload_bytes = 300},
+	{.reply = true, .flags = RST | ACK, .at = 1, .acknowledged = 301},
+	{.flags = SYN, .at = 100000},
+};
+
 static const struct step udp_steps[] = {
 	{.payload_bytes = 100},
 	{.reply = true, .payload_bytes = 30},
@@ -77,7 +87,11 @@ static const struct step udp_steps[] = {
 static struct {
 	__u32 distance[FLOW_TABLES];
 	bool namesakes; /* with the print of the connection's; ports have none */
+	bool is_away;
 } crowd;
+
+/* The step before which the slot of a tracked connection moves away from it, or 0. */
+static size_t moves_before;
 
 /* What is kept and counted of a connection, without times. */
 struct kept {
@@ -143,7 +157,7 @@ static void crowd_table(struct fixture *f, enum flow_table table, const struct p
 {
 	__u32 print = crowd.namesakes && table != FLOW_TABLE_PORTS ? place->print : ~place->print & TAG_PRINT;
 
-	if (crowd.distance[table])
+	if (crowd.distance[table] && !crowd.is_away)
 		flows_fill_but(f, table, (place->first + crowd.distance[table]) % BUCKET_ENTRIES, print, other);
 }
 
@@ -208,9 +222,13 @@ static void run_steps(struct fixture *f, __u32 service, __u32 backend, const str
 	memset(ret, 0, sizeof(*ret));
 	fixture_reset(f);
 	crowd_in(f, service, backend);
+	if (moves_before)
+		world_track(f, service, backend, service);
 	for (size_t i = 0; i < count; i++) {
 		struct segment s = segment_of(service, backend, &steps[i]);
 
+		if (moves_before && i == moves_before)
+			world_track(f, service, THIRD(service), backend);
 		if (steps[i].reply && !replies_come_by(service))
 			continue;
 		frame_build(&s, &in);
@@ -256,7 +274,7 @@ static size_t compare_ways(struct fixture *f, __u32 service, __u32 backend)
 {
 	static struct kept plain, whole;
 	const struct step *steps = world_is_udp(service) ? udp_steps : tcp_steps;
-	size_t count = world_is_udp(service) ? sizeof(udp_steps) / sizeof(*steps) : sizeof(tcp_steps) / sizeof(*steps);
+	size_t count = world_is_udp(service) ? ARRAY_SIZE(udp_steps) : ARRAY_SIZE(tcp_steps);
 	size_t wrong = 0;
 
 	for (size_t i = 1; i <= count; i++) {
@@ -288,11 +306,11 @@ static void tracked_connections_fare_alike_in_every_mode(void **state)
 	assert_int_equal(wrong, 0);
 }
 
-/* Each table has its own distance, so that none is found by another one's number; 0: there is no crowd. */
+/* Each table has its own distance, so that none is found by another one's number. */
 static void crowd_begin(__u32 distance, bool namesakes)
 {
 	for (enum flow_table table = 0; table < FLOW_TABLES; table++)
-		crowd.distance[table] = distance ? (distance + 5 * table) % BUCKET_ENTRIES : 0;
+		crowd.distance[table] = (distance + 5 * table) % BUCKET_ENTRIES;
 	crowd.namesakes = namesakes;
 }
 
@@ -303,17 +321,18 @@ static int crowd_end(void **state)
 }
 
 /* On either way, and after each step, as if it was alone. */
-static size_t compare_with_crowd(struct fixture *f, __u32 service, __u32 backend, __u32 distance, bool namesakes)
+static size_t compare_with_crowd(struct fixture *f, __u32 service, __u32 backend, const struct step *steps,
+				 size_t count)
 {
 	static struct kept alone, plain, whole;
-	size_t count = sizeof(tcp_steps) / sizeof(*tcp_steps), wrong = 0;
+	size_t wrong = 0;
 
 	for (size_t i = 1; i <= count; i++) {
-		crowd_begin(0, false);
-		run_steps(f, service, backend, tcp_steps, i, false, &alone);
-		crowd_begin(distance, namesakes);
-		run_steps(f, service, backend, tcp_steps, i, false, &plain);
-		run_steps(f, service, backend, tcp_steps, i, true, &whole);
+		crowd.is_away = true;
+		run_steps(f, service, backend, steps, i, false, &alone);
+		crowd.is_away = false;
+		run_steps(f, service, backend, steps, i, false, &plain);
+		run_steps(f, service, backend, steps, i, true, &whole);
 		wrong += !same(service, i, &alone, &plain) || !same(service, i, &alone, &whole);
 	}
 	return wrong;
@@ -327,8 +346,17 @@ static void tracked_connections_in_a_crowd_fare_as_if_alone(void **state)
 
 	for (__u32 service = NAT4_TCP; service <= DNAT6_TCP; service += 2) {
 		world_track(*state, service, SECOND(service), service);
-		for (size_t i = 0; i < 2 * sizeof(distances) / sizeof(*distances); i++)
-			wrong += compare_with_crowd(*state, service, SECOND(service), distances[i / 2], i & 1);
+		for (size_t i = 0; i < 2 * ARRAY_SIZE(distances); i++) {
+			crowd_begin(distances[i / 2], i & 1);
+			wrong += compare_with_crowd(*state, service, SECOND(service), tcp_steps, ARRAY_SIZE(tcp_steps));
+		}
+		/* Of namesakes, from here on. */
+		wrong += compare_with_crowd(*state, service, SECOND(service), refused_steps, ARRAY_SIZE(refused_steps));
+		moves_before = OPENED;
+		world_set_reset_below(*state, SECOND(service), RESET_EVERYONE);
+		wrong += compare_with_crowd(*state, service, SECOND(service), tcp_steps, ENDING);
+		world_set_reset_below(*state, SECOND(service), 0);
+		moves_before = 0;
 		world_settle(*state, service, service);
 	}
 	assert_int_equal(wrong, 0);
@@ -369,9 +397,11 @@ static void tracked_connections_that_are_drained_fare_alike(void **state)
 	for (__u32 service = NAT4_TCP; service <= DNAT6_UDP; service = world_next(service)) {
 		for (__u32 below = 1; below <= RESET_EVERYONE; below += RESET_EVERYONE - 1) {
 			world_track(*state, service, SECOND(service), service);
+			moves_before = OPENED;
 			world_set_reset_below(*state, SECOND(service), below);
 			wrong += compare_ways(*state, service, SECOND(service));
 			world_set_reset_below(*state, SECOND(service), 0);
+			moves_before = 0;
 			world_settle(*state, service, service);
 		}
 	}
