@@ -204,6 +204,8 @@ static void keep(struct fixture *f, __u32 service, __u32 backend, struct kept *r
 	ret->measured = fixture_measurements(f, backend);
 	ret->service = fixture_service_counters(f, service);
 	ret->half_open.seen = ret->half_open.opened = ret->established.seen = ret->established.opened = 0;
+	ret->half_open.drained = !!ret->half_open.drained;
+	ret->established.drained = !!ret->established.drained;
 	ret->port.seen = ret->sampled.seen = 0;
 	ret->port.server.opened_ns = ret->sampled.server.opened_ns = 0;
 	ret->port.server.request_ns = !!ret->port.server.request_ns;
